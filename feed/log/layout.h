@@ -99,7 +99,7 @@ typedef struct {
     uint64_t position;        /* everything below has been dealt with */
     uint32_t parked;          /* 1 while asleep on the doorbell; for people and for choosing how to wake */
     uint32_t reserved;
-    char name[32];            /* NUL padded; unique among living readers where not empty */
+    char name[32];            /* NUL padded */
 } tc_reader_slot;
 
 enum { TC_GATE_NONE = 0, TC_GATE_ON = 1, TC_GATE_EVICTED = 2 };
