@@ -1,0 +1,447 @@
+"""The configuration: one TOML file, one name everywhere.
+
+``publish.tcp.hwm`` in the file is ``TICKCAST_PUBLISH__TCP__HWM`` in the environment and ``--set publish.tcp.hwm=``;
+a setting on the command line beats the environment, that beats the file, that beats the default. A file that names any
+source, publisher or latency target names them all; one that names none gets the defaults (``sim``; ``tcp``, ``ipc``).
+The environment and ``--set`` change what is there; they add a table only when they give its ``kind``.
+
+To add a table: write its struct, give FeedConfig a field, document its keys in config/feed.toml (a test compares them).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+import types
+import zoneinfo
+from decimal import Decimal
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+
+from feed import tables
+from feed.errors import ConfigError
+from feed.ports import Endpoint, parse_endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+__all__ = [
+    "ControlConfig",
+    "FeedConfig",
+    "FeedTable",
+    "LatencyConfig",
+    "LogConfig",
+    "MonitorConfig",
+    "PublishConfig",
+    "ReplayConfig",
+    "SimConfig",
+    "SourceConfig",
+    "ZmqConfig",
+    "check",
+    "duration_ns",
+    "from_json",
+    "load",
+    "size_bytes",
+    "to_json",
+]
+
+DEFAULT_ROOT = "/dev/shm/tickcast"
+LOG_BYTES_MIN = 1 << 20
+"""The log is 16 segments, each a power of two of at least 64 KiB."""
+
+# The text behind each Annotated is what an error shows as allowed.
+Duration = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^\d+(\.\d+)?\s?(ns|us|µs|ms|s|min|h)\Z"),
+    'a duration such as "100ms" (ns us ms s min h)',
+]
+Size = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^\d+(\.\d+)?\s?([KMGT]iB|[kMGT]?B)\Z"),
+    'a size such as "256MiB" (B KiB MiB GiB, kB MB GB)',
+]
+Name = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,30}\Z"), "a name of 1 to 31 letters, digits, _ . -"
+]
+Speed = Annotated[
+    Annotated[str, msgspec.Meta(pattern=r"^(max|(?=.*[1-9])\d{0,9}(\.\d{1,9})?)\Z")]
+    | Annotated[float, msgspec.Meta(ge=1e-9, le=1e9)],
+    '"max" or a positive number',
+]
+Cpu = Annotated[int, msgspec.Meta(ge=-1, le=4095), "-1 (not pinned) or the number of a processor"]
+Idle = Literal["park", "spin", "yield"]
+SchemaWord = Literal[
+    "trade",
+    "quote",
+    "bbo",
+    "book",
+    "order",
+    "bar1s",
+    "bar1m",
+    "bar1h",
+    "bar1d",
+    "status",
+    "stat",
+    "imbalance",
+    "definition",
+]
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every table."""
+
+
+class _KindTable(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """Base of a table that says its ``kind``."""
+
+    @property
+    def kind(self) -> str:
+        return str(self.__struct_config__.tag)
+
+
+class FeedTable(_Table, frozen=True, kw_only=True):
+    """[feed]: the daemon itself."""
+
+    name: Name = "main"
+    processes: Literal["many", "one"] = "many"
+    roll: Annotated[str, '"" or a time and a zone, such as "17:00 America/Chicago"'] = ""
+
+
+class SimConfig(_KindTable, frozen=True, kw_only=True, tag="sim"):
+    """[source.NAME] kind = "sim": the simulator. ``rate`` in ticks/s, 0 is flat out; ``ticks`` 0 is endless."""
+
+    symbols: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
+    rate: Annotated[float, msgspec.Meta(ge=0)] = 50_000.0
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 1
+    arrivals: Literal["poisson", "bursty", "flat"] = "poisson"
+    zipf: Annotated[float, msgspec.Meta(ge=0, le=10)] = 1.0
+    ticks: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
+    crossed: bool = False
+
+
+class ReplayConfig(_KindTable, frozen=True, kw_only=True, tag="replay"):
+    """[source.NAME] kind = "replay": recorded DBN files, merged by time. Empty ``schemas`` is all of them."""
+
+    files: Annotated[list[str], "a list of DBN files"]
+    speed: Speed = "1"
+    loop: bool = False
+    schemas: list[SchemaWord] = []
+
+    def __post_init__(self) -> None:
+        if self.speed != "max":  # 10, 10.0 and "10" are the same setting, so they must compare equal
+            msgspec.structs.force_setattr(self, "speed", f"{Decimal(repr(float(self.speed))):f}".removesuffix(".0"))
+
+    @property
+    def factor(self) -> float:
+        """How many times faster than recorded; inf is as fast as possible."""
+        return math.inf if self.speed == "max" else float(self.speed)
+
+
+SourceConfig = SimConfig | ReplayConfig
+
+
+class LogConfig(_Table, frozen=True, kw_only=True):
+    """[log]: the tick log in shared memory. ``root`` "" is /dev/shm/tickcast (or TICKCAST_LOG_ROOT)."""
+
+    root: str = ""
+    bytes: Size = "256MiB"
+    max_topics: Annotated[int, msgspec.Meta(ge=1, le=1 << 24)] = 262_144
+    gating: list[Name] = []
+    gate_timeout: Duration = "100ms"
+    wake_us: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    group: str = ""
+    idle: Idle = "park"
+
+
+class ZmqConfig(_KindTable, frozen=True, kw_only=True, tag="zmq"):
+    """[publish.NAME] kind = "zmq". ``endpoint`` "" is tcp://127.0.0.1:5551 for ``tcp``, else the socket NAME by the log."""
+
+    endpoint: str = ""
+    hwm: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] = 100_000
+    slow: Literal["drop", "wait"] = "drop"
+    batch: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 64
+    heartbeat: Duration = "1s"
+    idle: Idle = "park"
+    cpu: Cpu = -1
+    firehose: str = ""
+
+
+PublishConfig = ZmqConfig
+
+
+class ControlConfig(_Table, frozen=True, kw_only=True):
+    """[control]: the one address a bot needs."""
+
+    endpoint: str = "tcp://127.0.0.1:5550"
+
+
+class MonitorConfig(_Table, frozen=True, kw_only=True):
+    """[monitor]: HTTP for Prometheus and people. ``endpoint`` "" serves none."""
+
+    endpoint: str = "127.0.0.1:9464"
+
+
+class LatencyConfig(_Table, frozen=True, kw_only=True):
+    """[latency.targets]: quantile name (p50, p99, p999) to the longest duration that is good enough."""
+
+    targets: dict[str, Duration] = msgspec.field(default_factory=lambda: {"p50": "13.4us", "p99": "100us"})
+
+    @property
+    def targets_ns(self) -> dict[float, int]:
+        """Quantile (0.5, 0.99, 0.999) to ns."""
+        return {float(f"0.{name[1:]}"): duration_ns(text) for name, text in self.targets.items()}
+
+
+class FeedConfig(_Table, frozen=True, kw_only=True):
+    """The whole configuration; after `load` every derived value (log.root, endpoints) is filled in."""
+
+    feed: FeedTable = FeedTable()
+    source: dict[str, SourceConfig] = msgspec.field(default_factory=lambda: {"sim": SimConfig()})
+    log: LogConfig = LogConfig()
+    publish: dict[str, PublishConfig] = msgspec.field(default_factory=lambda: {"tcp": ZmqConfig(), "ipc": ZmqConfig()})
+    control: ControlConfig = ControlConfig()
+    monitor: MonitorConfig = MonitorConfig()
+    latency: LatencyConfig = LatencyConfig()
+
+    @property
+    def directory(self) -> Path:
+        """Where the log, the counters and the unix sockets are."""
+        return Path(self.log.root or DEFAULT_ROOT) / self.feed.name
+
+
+def load(
+    path: Path | None = None,
+    environ: Mapping[str, str] = types.MappingProxyType({}),
+    sets: Sequence[str] = (),
+    *,
+    base: Mapping[str, Any] | None = None,
+) -> FeedConfig:
+    """Read `path` (or take `base`, a document of the same shape), put `environ` and `sets` ("key=value") over it.
+
+    Raises ConfigError for the first fault; it says how many more there are.
+    """
+    config, errors = _resolve(path, environ, sets, base)
+    if errors:
+        first, more = errors[0], len(errors) - 1
+        if more:
+            hint = f"{more} more: `feed check {path or ''}".rstrip() + "` lists them all"
+            first = ConfigError(
+                first.what,
+                expected=first.expected,
+                found=first.found,
+                where=first.where,
+                remedy=f"{first.remedy}. {hint}" if first.remedy else hint,
+            )
+        raise first
+    assert config is not None
+    return config
+
+
+def check(
+    path: Path | None,
+    environ: Mapping[str, str] = types.MappingProxyType({}),
+    sets: Sequence[str] = (),
+    *,
+    base: Mapping[str, Any] | None = None,
+) -> list[ConfigError]:
+    """Every fault of a configuration at once; empty if it is good."""
+    return _resolve(path, environ, sets, base)[1]
+
+
+def to_json(config: FeedConfig) -> bytes:
+    """The resolved configuration, to hand to a child process."""
+    return msgspec.json.encode(config)
+
+
+def from_json(text: bytes | str) -> FeedConfig:
+    """What `to_json` wrote. Raises ConfigError."""
+    try:
+        return msgspec.json.decode(text, type=FeedConfig)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise ConfigError(f"not a configuration of this version: {error}") from None
+
+
+def duration_ns(text: str) -> int:
+    """Nanoseconds of a duration such as "13.4us"; fractions of a nanosecond are rounded. Raises ConfigError."""
+    return _scaled(
+        text,
+        Duration,
+        {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9},
+    )
+
+
+def size_bytes(text: str) -> int:
+    """Bytes of a size such as "256MiB"; KiB MiB GiB TiB are powers of 1024, kB MB GB TB of 1000. Raises ConfigError."""
+    binary = {f"{letter}iB": 1024**n for n, letter in enumerate("KMGT", 1)}
+    decimal = {f"{letter}B": 1000**n for n, letter in enumerate("kMGT", 1)}
+    return _scaled(text, Size, {"B": 1, **binary, **decimal})
+
+
+def _scaled(text: str, allowed: Any, units: Mapping[str, int]) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s?(\S+)", text)
+    if match is None or match[2] not in units:
+        raise ConfigError("not understood", expected=tables.allowed_text(allowed), found=repr(text))
+    return round(Decimal(match[1]) * units[match[2]])
+
+
+# --- layers, derived values, faults that no single key has --------------------------------------------------------------
+
+_DEFAULT_NAMES: dict[tuple[str, ...], dict[str, Any]] = {
+    ("source",): {"sim": {"kind": "sim"}},
+    ("publish",): {"tcp": {"kind": "zmq"}, "ipc": {"kind": "zmq"}},
+    ("latency", "targets"): {"p50": "13.4us", "p99": "100us"},
+}
+
+
+def _resolve(
+    path: Path | None, environ: Mapping[str, str], sets: Sequence[str], base: Mapping[str, Any] | None
+) -> tuple[FeedConfig | None, list[ConfigError]]:
+    document: tables.Document = {}
+    if path is not None:
+        try:
+            document = tables.wrap(tomllib.loads(path.read_text(encoding="utf-8")), f"{path}: ")
+        except OSError as error:
+            return None, [ConfigError(f"can't be read: {error.strerror}", where=str(path))]
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            return None, [ConfigError(f"is not TOML: {error}", where=str(path))]
+    document |= tables.wrap(base or {}, "")
+    for (*parents, last), names in _DEFAULT_NAMES.items():
+        at: Any = document
+        for part in parents:
+            at = at.setdefault(part, {}) if isinstance(at, dict) else None
+        if isinstance(at, dict):
+            at.setdefault(last, tables.wrap(names, ""))
+    settings, errors = tables.overlays(environ, sets, "TICKCAST")
+    if root := environ.get("TICKCAST_LOG_ROOT"):  # the bots' name for log.root; everything else has two underscores
+        settings.insert(0, (("log", "root"), tables.Given(root, "TICKCAST_LOG_ROOT: ", text=True)))
+    errors += filter(None, [tables.put(document, key, given) for key, given in settings])
+    config = tables.build(FeedConfig, document, "", errors)
+    if config is None:
+        return None, errors
+    config = _derived(config)
+    errors += _faults(config, lambda key: tables.where(document, key))
+    return config, errors
+
+
+def _derived(config: FeedConfig) -> FeedConfig:
+    log = msgspec.structs.replace(config.log, root=config.log.root or DEFAULT_ROOT)
+    config = msgspec.structs.replace(config, log=log)
+    publish = {name: _with_endpoint(name, each, config.directory) for name, each in config.publish.items()}
+    return msgspec.structs.replace(config, publish=publish)
+
+
+def _with_endpoint(name: str, publisher: PublishConfig, directory: Path) -> PublishConfig:
+    derived = "tcp://127.0.0.1:5551" if name == "tcp" else f"ipc://{directory}/{name}"
+    return msgspec.structs.replace(publisher, endpoint=publisher.endpoint or derived)
+
+
+def _faults(config: FeedConfig, where: Callable[[str], str]) -> Iterator[ConfigError]:
+    yield from _log_faults(config, where)
+    yield from _endpoint_faults(config, where)
+    yield from _source_faults(config, where)
+    if config.feed.roll:
+        time, _, zone = config.feed.roll.partition(" ")
+        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", time) or not _is_zone(zone):
+            allowed = 'a time and a zone, such as "17:00 America/Chicago"'
+            yield ConfigError(
+                "not a time of day", expected=allowed, found=repr(config.feed.roll), where=where("feed.roll")
+            )
+    for name, text in config.latency.targets.items():
+        key = where(f"latency.targets.{name}")
+        if not re.fullmatch(r"p\d{2,6}", name) or not int(name[1:]):
+            yield ConfigError(
+                "not a quantile", expected="p50, p90, p99, p999 and the like", found=repr(name), where=key
+            )
+        elif duration_ns(text) < 1:
+            yield ConfigError("not a target", expected="at least 1ns", found=repr(text), where=key)
+
+
+def _log_faults(config: FeedConfig, where: Callable[[str], str]) -> Iterator[ConfigError]:
+    nbytes = size_bytes(config.log.bytes)
+    if nbytes < LOG_BYTES_MIN or nbytes & (nbytes - 1):
+        yield ConfigError(
+            "not a log's size",
+            expected="a power of two of at least 1MiB, such as 64MiB, 256MiB, 1GiB",
+            found=f"{config.log.bytes!r} ({nbytes:,} bytes)",
+            where=where("log.bytes"),
+        )
+    if not config.log.root.startswith("/"):
+        yield ConfigError(
+            "not a directory's path", expected="an absolute path", found=repr(config.log.root), where=where("log.root")
+        )
+    doubled = {name for name in config.log.gating if config.log.gating.count(name) > 1}
+    for name in sorted(doubled):
+        yield ConfigError("names a reader twice", expected="each once", found=repr(name), where=where("log.gating"))
+
+
+def _endpoint_faults(config: FeedConfig, where: Callable[[str], str]) -> Iterator[ConfigError]:
+    texts: dict[str, str] = {"control.endpoint": config.control.endpoint}
+    if config.monitor.endpoint:
+        texts["monitor.endpoint"] = config.monitor.endpoint
+    for name, publisher in config.publish.items():
+        texts[f"publish.{name}.endpoint"] = publisher.endpoint
+        if publisher.firehose:
+            texts[f"publish.{name}.firehose"] = publisher.firehose
+    known: dict[str, Endpoint] = {}
+    for key, text in texts.items():
+        try:
+            endpoint = parse_endpoint(text, where=where(key), bare=key == "monitor.endpoint")
+        except ConfigError as error:
+            yield error
+            continue
+        if endpoint.transport == "tcp" and endpoint.port == 0:
+            yield ConfigError("bots must know the port in advance", expected="1 to 65535", found="0", where=where(key))
+        known[key] = endpoint
+    for (first, one), (second, other) in combinations(known.items(), 2):
+        if one.overlaps(other):
+            yield ConfigError(
+                "the same address is given twice",
+                expected="an address of its own",
+                found=f"{other}, which is {first}",
+                where=where(second),
+            )
+
+
+def _source_faults(config: FeedConfig, where: Callable[[str], str]) -> Iterator[ConfigError]:
+    for name, source in config.source.items():
+        if isinstance(source, ReplayConfig):
+            key = where(f"source.{name}.files")
+            if not source.files:
+                yield ConfigError("names no file", expected="at least one DBN file", found="[]", where=key)
+            for file in source.files:
+                if not Path(file).is_file():
+                    yield ConfigError("no such file", expected="a DBN file", found=repr(file), where=key)
+    for (first, one), (second, other) in combinations(config.source.items(), 2):
+        clash = _same_topics(one, other)
+        if clash:
+            yield ConfigError(
+                "two sources for one topic: their sequences would mix",
+                expected="each topic from one source",
+                found=f"{clash}, which source.{first} has too",
+                where=where(f"source.{second}"),
+                remedy="Leave one out, or run it as a feed of its own with another feed.name",
+            )
+
+
+def _same_topics(one: SourceConfig, other: SourceConfig) -> str | None:
+    """What two sources certainly share, as far as their settings tell; only running them tells everything."""
+    if isinstance(one, SimConfig) and isinstance(other, SimConfig):
+        return "the simulator's symbols"
+    if isinstance(one, ReplayConfig) and isinstance(other, ReplayConfig):
+        if one.schemas and other.schemas and not set(one.schemas) & set(other.schemas):
+            return None
+        files = {Path(file).resolve() for file in one.files} & {Path(file).resolve() for file in other.files}
+        return f"the file {min(files)}" if files else None
+    return None
+
+
+def _is_zone(zone: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(zone)
+    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
+        return False
+    return True
