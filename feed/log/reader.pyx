@@ -1,0 +1,451 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+"""A reader of the tick log: maps it read-only, copies a frame and then asks whether the copy is whole.
+
+Nothing here can slow the writer or another reader. One that falls a whole log behind is overtaken; it is told which
+sequence numbers it lost and goes on at the oldest whole frame.
+"""
+
+import fcntl
+import mmap
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from libc.string cimport memcpy, strncmp
+
+from feed.clock cimport mono_ns, wall_ns
+from feed.log.fences cimport (
+    tc_committed,
+    tc_futex_wait,
+    tc_low,
+    tc_low_after_copy,
+    tc_note32,
+    tc_noted32,
+    tc_pause,
+    tc_read_published,
+    tc_read_published32,
+    tc_report,
+    tc_rings,
+    tc_say_waiting,
+)
+from feed.log.layout cimport (
+    TC_FRAME_HEADER,
+    TC_GATE_EVICTED,
+    TC_GATE_NONE,
+    TC_KIND_PADDING,
+    TC_KIND_RECORD,
+    TC_LOG_CLOSED,
+    TC_LOG_MAGIC,
+    TC_LOG_OPEN,
+    TC_LOG_VERSION,
+    TC_READER_SLOTS,
+)
+
+from feed.errors import CallerError, LogError, LogMissing
+from feed.wire.records import BY_ID
+
+cdef enum:
+    SPINS_PER_LOOK = 64       # turns of a spinning wait between two looks at the clock
+
+
+class LogTick(NamedTuple):
+    """One frame of the log, for people and tests; times in ns since 1970."""
+
+    kind: int
+    topic_id: int
+    seq: int
+    topic_seq: int
+    ts_in: int
+    committed: int
+    flags: int
+    record: bytes
+
+
+cdef class LogReader:
+    """A reader; make it with :meth:`open`. One thread uses it at a time."""
+
+    @staticmethod
+    def open(directory: Path, *, name: str = "", start: str | int = "live") -> LogReader:
+        """Attach to the log in `directory`.
+
+        :param name: at most 31 bytes, for people, for `log.gating` and for start="resume".
+        :param start: "live" (what comes next), "begin" (the oldest frame there is), "resume" (where the last reader of
+            this name reported to be, else live), or a position.
+        :raises LogMissing: there is no log, or its feed ended.
+        """
+        cdef LogReader self = LogReader.__new__(LogReader)
+        self._directory = Path(directory)
+        self._name = name
+        self._map()
+        resumed = self._take_slot(name)
+        if start == "live" or (start == "resume" and resumed is None):
+            self._join_live()
+        elif start == "begin":
+            self.overtaken(0)
+        else:
+            self._join_at(resumed if start == "resume" else start)
+        self.report()
+        return self
+
+    def close(self) -> None:
+        if self.slot != NULL:
+            tc_note32(&self.slot.pid, 0)
+            self.slot = NULL
+            self.header = NULL
+            self._maps = None
+
+    def __enter__(self) -> LogReader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    cdef int next(self) noexcept nogil:
+        cdef const tc_log_frame* frame
+        cdef uint32_t length
+        while True:
+            frame = <const tc_log_frame*>(self.data + (self.at & (self.capacity - 1)))
+            length = tc_committed(frame)
+            if length == 0:
+                # The word may lie in a segment that is in use again.
+                if self.intact(self.at):
+                    return READ_CLOSED if self.closed() else READ_NONE
+                return self.overtaken(self.seq)
+            if length <= FRAME_MAX and length <= self._room():
+                if length == 120:
+                    memcpy(self.scratch, frame, 120)
+                else:
+                    memcpy(self.scratch, frame, length)
+            else:
+                memcpy(self.scratch, frame, TC_FRAME_HEADER)
+            if not self.intact(self.at):
+                return self.overtaken(self.seq)
+            self.at += length
+            if self.frame().kind == TC_KIND_PADDING:
+                continue
+            self.seq = self.frame().seq + (self.frame().kind == TC_KIND_RECORD)
+            return READ_FRAME
+
+    cdef const tc_log_frame* frame(self) noexcept nogil:
+        return <const tc_log_frame*>self.scratch
+
+    cdef const tc_log_frame* peek(self) noexcept nogil:
+        cdef const tc_log_frame* frame
+        cdef uint32_t length
+        while True:
+            frame = <const tc_log_frame*>(self.data + (self.at & (self.capacity - 1)))
+            length = tc_committed(frame)
+            if length == 0:
+                return NULL
+            if length > self._room():
+                return NULL
+            if frame.kind != TC_KIND_PADDING:
+                return frame if length <= FRAME_MAX else NULL
+            if not self.intact(self.at):
+                return NULL
+            self.at += length
+
+    cdef void advance(self, const tc_log_frame* frame) noexcept nogil:
+        self.at += frame.length
+        self.seq = frame.seq + (frame.kind == TC_KIND_RECORD)
+
+    cdef bint intact(self, uint64_t position) noexcept nogil:
+        return position >= tc_low_after_copy(&self.header.low)
+
+    cdef int overtaken(self, uint64_t seq) noexcept nogil:
+        cdef const tc_log_frame* frame
+        while True:
+            self.at = tc_low(&self.header.low)
+            frame = <const tc_log_frame*>(self.data + (self.at & (self.capacity - 1)))
+            # A published `low` lies below a published tail; only a log that has no frame yet has no length here.
+            if tc_committed(frame) == 0:
+                self.seq = tc_read_published(&self.header.next_seq)
+            else:
+                self.seq = frame.seq
+            if self.intact(self.at):
+                break
+        self.lost_first = seq
+        self.lost_last = self.seq - 1
+        return READ_LOST
+
+    cdef uint64_t _room(self) noexcept nogil:
+        """Bytes from here to the end of the segment: no frame is longer, whatever a torn length says."""
+        return self.segment_bytes - (self.at & (self.segment_bytes - 1))
+
+    # --- waiting ----------------------------------------------------------------------------------------------------
+
+    cdef bint ready(self) noexcept nogil:
+        cdef const tc_log_frame* frame = <const tc_log_frame*>(self.data + (self.at & (self.capacity - 1)))
+        return tc_committed(frame) != 0 or not self.intact(self.at) or self.closed()
+
+    cdef bint spin(self, uint64_t timeout_ns) noexcept nogil:
+        cdef const tc_log_frame* frame = <const tc_log_frame*>(self.data + (self.at & (self.capacity - 1)))
+        cdef uint64_t deadline = 0
+        cdef int i
+        while True:
+            for i in range(SPINS_PER_LOOK):
+                if tc_committed(frame) != 0:
+                    return True
+                tc_pause()
+            if deadline == 0:
+                deadline = mono_ns() + timeout_ns
+            elif mono_ns() > deadline:
+                return self.ready()
+
+    cdef bint park(self, uint64_t timeout_ns) noexcept nogil:
+        """Say so, look again, sleep: the other half of this is LogWriter.flush()."""
+        cdef uint32_t rung = tc_rings(&self.header.doorbell)
+        tc_note32(&self.slot.parked, 1)
+        tc_say_waiting(&self.readers.waiters)
+        if not self.ready():
+            tc_futex_wait(&self.header.doorbell, rung, timeout_ns)
+        tc_note32(&self.slot.parked, 0)
+        return self.ready()
+
+    cdef bint closed(self) noexcept nogil:
+        return tc_read_published32(&self.header.state) != TC_LOG_OPEN
+
+    cdef void report(self) noexcept nogil:
+        tc_report(&self.slot.position, self.at)
+
+    # --- the Python face --------------------------------------------------------------------------------------------
+
+    def read(self) -> LogTick | None:
+        """The next frame, or None when nothing is waiting.
+
+        :raises LogError: overtaken; `lost_first` to `lost_last` say what is gone, and the next call goes on behind it.
+        """
+        cdef int what = self.next()
+        cdef const tc_log_frame* frame = self.frame()
+        if what == READ_LOST:
+            raise LogError("overtaken by the writer", found=f"lost seq {self.lost_first} to {self.lost_last}", where=str(self._directory))
+        if what != READ_FRAME:
+            return None
+        self.report()
+        return LogTick(
+            frame.kind,
+            frame.topic_id,
+            frame.seq,
+            frame.topic_seq,
+            frame.ts_in,
+            frame.ts_in + frame.committed_delta,
+            frame.flags,
+            (<const char*>&frame.record[0])[: frame.length - TC_FRAME_HEADER],
+        )
+
+    def wait(self, timeout_ns: int, spin: bool = False) -> bool:
+        """Until something is waiting, at most `timeout_ns`; true if so. The GIL is released."""
+        cdef uint64_t timeout = timeout_ns
+        cdef bint spinning = spin
+        cdef bint something
+        with nogil:
+            something = self.spin(timeout) if spinning else self.park(timeout)
+        return something
+
+    def topic(self, topic_id: int) -> tuple[str, str]:
+        """(schema, symbol) of a topic id."""
+        cdef uint32_t i = topic_id
+        if i >= tc_read_published32(&self.header.topic_count):
+            raise CallerError("no such topic id", expected=f"below {self.header.topic_count}", found=topic_id)
+        cdef const tc_topic_entry* entry = &self.topic_entries[i]
+        return BY_ID[entry.schema].word, entry.symbol[: entry.symbol_length].decode("ascii")
+
+    def topic_seq(self, topic_id: int) -> int:
+        """The last topic_seq that was given in this topic, 0 before the first."""
+        cdef uint32_t i = topic_id
+        if i >= tc_read_published32(&self.header.topic_count):
+            raise CallerError("no such topic id", expected=f"below {self.header.topic_count}", found=topic_id)
+        return tc_read_published(&self.topic_seqs[i])
+
+    @property
+    def topic_count(self) -> int:
+        return tc_read_published32(&self.header.topic_count)
+
+    @property
+    def epoch(self) -> int:
+        """When this numbering began, ns since 1970."""
+        return self.header.epoch
+
+    @property
+    def position(self) -> int:
+        """Where this reader stands, in bytes since the epoch began."""
+        return self.at
+
+    @property
+    def next_seq(self) -> int:
+        """seq of the next record to be written to the log."""
+        return tc_read_published(&self.header.next_seq)
+
+    @property
+    def tail(self) -> int:
+        return tc_read_published(&self.header.tail)
+
+    @property
+    def tail_ns(self) -> int:
+        """When the last batch was committed."""
+        return tc_read_published(&self.header.tail_ns)
+
+    @property
+    def low(self) -> int:
+        """The oldest position that can still be read."""
+        return tc_low(&self.header.low)
+
+    @property
+    def log_bytes(self) -> int:
+        return self.capacity
+
+    @property
+    def lag_bytes(self) -> int:
+        """How far behind the tail; 0 when a batch is being read before it is published."""
+        return max(0, self.tail - self.position)
+
+    @property
+    def evicted(self) -> bool:
+        """Was this a gating reader that the writer no longer waits for?"""
+        return tc_noted32(&self.slot.gating) == TC_GATE_EVICTED
+
+    @property
+    def state(self) -> str:
+        return {TC_LOG_OPEN: "open", TC_LOG_CLOSED: "closed"}.get(tc_read_published32(&self.header.state), "replaced")
+
+    @property
+    def writer_pid(self) -> int:
+        return self.header.writer_pid
+
+    def peers(self) -> list[dict[str, object]]:
+        """The living readers: name, pid, position, lag_bytes, parked, gating ("no", "yes", "evicted")."""
+        tail = self.tail
+        found = []
+        for i in range(min(tc_noted32(&self.readers.used), <uint32_t>TC_READER_SLOTS)):
+            slot = self.readers.slots[i]
+            if slot.pid and _start_time(slot.pid) == slot.start_time:
+                found.append({
+                    "name": slot.name[:32].split(b"\0")[0].decode("utf-8", "replace"),
+                    "pid": slot.pid,
+                    "position": slot.position,
+                    "lag_bytes": max(0, tail - slot.position),
+                    "parked": bool(slot.parked),
+                    "gating": ("no", "yes", "evicted")[min(slot.gating, 2)],
+                })
+        return found
+
+    # --- opening ----------------------------------------------------------------------------------------------------
+
+    def _map(self) -> None:
+        views = []
+        try:
+            for name, mode, prot in (
+                ("log", os.O_RDONLY, mmap.PROT_READ),
+                ("topics", os.O_RDONLY, mmap.PROT_READ),
+                ("segments", os.O_RDONLY, mmap.PROT_READ),
+                ("readers", os.O_RDWR, mmap.PROT_READ | mmap.PROT_WRITE),
+            ):
+                fd = os.open(self._directory / name, mode | os.O_CLOEXEC)
+                try:
+                    populate = mmap.MAP_POPULATE if name == "segments" else 0
+                    views.append(mmap.mmap(fd, 0, flags=mmap.MAP_SHARED | populate, prot=prot))
+                finally:
+                    os.close(fd)
+        except PermissionError as e:
+            raise LogError(
+                "may not open the feed's log", found=e.strerror, where=e.filename,
+                remedy="Run the bot as the feed's user, or set log.group to a group that the bot's user is in",
+            ) from e
+        except (FileNotFoundError, ValueError) as e:
+            raise LogMissing("no feed has its log here", where=str(self._directory), remedy="Start it with: feed run") from e
+        self._maps = views
+        cdef const uint8_t[::1] log = views[0]
+        cdef const uint8_t[::1] topics = views[1]
+        cdef const uint8_t[::1] segments = views[2]
+        cdef uint8_t[::1] readers = views[3]
+        self.header = <const tc_log_header*>&log[0]
+        if tc_read_published(&self.header.magic) != TC_LOG_MAGIC or self.closed():
+            raise LogMissing("the feed has ended or is only starting", where=str(self._directory))
+        if self.header.version != TC_LOG_VERSION:
+            raise LogError(
+                "the log has another version", expected=TC_LOG_VERSION, found=self.header.version, where=str(self._directory),
+                remedy="Use the same tickcast for feed and bots",
+            )
+        self.topic_seqs = <const uint64_t*>&topics[0]
+        self.topic_entries = <const tc_topic_entry*>(&topics[0] + 8 * <size_t>self.header.max_topics)
+        self.data = &segments[0]
+        self.readers = <tc_readers*>&readers[0]
+        self.segment_bytes = self.header.segment_bytes
+        self.capacity = self.segment_bytes * self.header.segments
+
+    def _take_slot(self, name: str) -> int | None:
+        """Take a free slot or a dead reader's; gives the position that the last reader of this name reported."""
+        cdef tc_reader_slot* slot
+        cdef tc_reader_slot* chosen = NULL
+        cdef uint32_t i
+        cdef uint32_t used
+        wanted = name.encode()[:31].ljust(32, b"\0")
+        resumed = None
+        with (self._directory / "readers").open("rb") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            used = min(self.readers.used, <uint32_t>TC_READER_SLOTS)
+            for i in range(used):
+                slot = &self.readers.slots[i]
+                if slot.pid and _start_time(slot.pid) == slot.start_time:
+                    continue
+                if name and strncmp(slot.name, <const char*>wanted, 32) == 0:
+                    chosen = slot
+                    resumed = slot.position
+                    break
+                if chosen == NULL:
+                    chosen = slot
+            if chosen == NULL:
+                if used == TC_READER_SLOTS:
+                    raise LogError("too many readers", expected=f"at most {TC_READER_SLOTS} on one host", where=str(self._directory))
+                chosen = &self.readers.slots[used]
+                tc_note32(&self.readers.used, used + 1)
+            # A gate that has not said where it stands must not hold the writer up.
+            tc_report(&chosen.position, tc_read_published(&self.header.tail) if resumed is None else resumed)
+            memcpy(chosen.name, <const char*>wanted, 32)
+            tc_note32(&chosen.parked, 0)
+            tc_note32(&chosen.gating, TC_GATE_NONE)
+            chosen.start_time = _start_time(os.getpid())
+            tc_note32(&chosen.pid, os.getpid())
+        self.slot = chosen
+        return resumed
+
+    def _join_live(self) -> None:
+        """Stand at the tail and know the seq there.
+
+        next_seq is stored before the tail and after the frames that it counts: while no frame is committed at the tail
+        that was read first, next_seq is that of the tail.
+        """
+        while True:
+            self.at = tc_read_published(&self.header.tail)
+            self.seq = tc_read_published(&self.header.next_seq)
+            frame = <const tc_log_frame*>(self.data + (self.at & (self.capacity - 1)))
+            if tc_committed(frame) != 0:
+                self.seq = frame.seq
+            if self.intact(self.at):
+                return
+
+    def _join_at(self, position: int) -> None:
+        cdef const tc_log_frame* frame
+        if not isinstance(position, int) or position < 0 or position > self.tail:
+            raise CallerError("no such position in this log", expected=f"{self.low} to {self.tail}, live, begin or resume", found=position)
+        self._join_live()
+        if <uint64_t>position == self.at:
+            return
+        self.at = position
+        frame = <const tc_log_frame*>(self.data + (self.at & (self.capacity - 1)))
+        if tc_committed(frame) != 0:
+            self.seq = frame.seq
+        if not self.intact(self.at):
+            self.seq = 0
+            self.overtaken(0)
+
+
+cdef uint64_t _start_time(uint32_t pid):
+    """When the process started, in clock ticks since boot; 0 if there is none (proc(5), /proc/pid/stat, field 22)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as f:
+            return int(f.read().rsplit(b")", 1)[1].split()[19])
+    except (OSError, IndexError, ValueError):
+        return 0
