@@ -6,7 +6,7 @@ the announcement of one travels through the ring like a record, and the sequence
 """
 
 from libc.stdint cimport UINT64_MAX
-from libc.stdlib cimport aligned_alloc, free, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
 from feed.clock cimport wall_ns
@@ -133,7 +133,7 @@ cdef class Intake:
         if self.count == RINGS_MAX:
             raise CallerError("too many sources", expected=f"at most {RINGS_MAX}")
         cdef Ring ring = Ring.__new__(Ring)
-        ring.state.data = <uint8_t*>aligned_alloc(64, capacity)
+        ring.state.data = <uint8_t*>malloc(capacity)
         if ring.state.data == NULL:
             raise MemoryError
         ring.state.capacity = capacity
@@ -206,7 +206,7 @@ cdef class Intake:
             tc_publish(&ring.taken, ring.taken + entry.length)
         return TAKEN_LIMIT
 
-    cdef _learn(self, int index):
+    def _learn(self, index: int) -> None:
         """The entry at the head of ring `index` announces its next topic id."""
         cdef ring_state* ring = self.rings[index]
         cdef ring_entry* entry = <ring_entry*>(ring.data + (ring.taken & (ring.capacity - 1)))

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import mmap
 import os
+import shutil
 from pathlib import Path
 
 from libc.stdint cimport INT32_MAX, UINT32_MAX, uintptr_t
@@ -101,6 +102,7 @@ cdef class LogWriter(Sink):
         try:
             self.resumed = _can_resume(self._directory, log_bytes, max_topics)
             if not self.resumed:
+                _mark(self._directory, TC_LOG_REPLACED)
                 _create(self._directory, log_bytes, max_topics, group)
             self._map(log_bytes, max_topics)
         except BaseException:
@@ -129,12 +131,9 @@ cdef class LogWriter(Sink):
         if self._lock is None:
             return
         self.flush()
-        if remove:
-            tc_publish32(&self.header.state, TC_LOG_CLOSED)
-            tc_ring(&self.readers.waiters, &self.header.doorbell)
-            tc_futex_wake(&self.header.doorbell)
-            place.unlink(self._directory)
         self.doorbell.stop()
+        if remove:
+            _end(self._directory)
         self.header = NULL
         self._maps = None
         os.close(self._lock)
@@ -437,6 +436,21 @@ cdef class LogWriter(Sink):
         self._publish_tail()
 
 
+def discard(directory: Path) -> None:
+    """Clear away a feed's whole directory, telling readers that still have its log open that it was the end.
+
+    :raises LogBusy: its writer is alive.
+    """
+    try:
+        lock = _hold(directory / "lock")
+    except FileNotFoundError:
+        return
+    try:
+        _end(directory)
+    finally:
+        os.close(lock)
+
+
 cdef bint _dead(uint32_t pid) noexcept nogil:
     return pid <= INT32_MAX and kill(<int>pid, 0) != 0 and errno_is_no_such_process()
 
@@ -454,6 +468,11 @@ def _hold(path: Path) -> int:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(fd).st_nlink == 0:
+            # The holder before us cleared the directory away while we waited at its lock.
+            os.close(fd)
+            path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            return _hold(path)
     except OSError as e:
         holder = int(os.pread(fd, 20, 0) or b"0")
         os.close(fd)
@@ -471,8 +490,29 @@ def _hold(path: Path) -> int:
     return fd
 
 
+def _mark(directory: Path, state: int) -> None:
+    """Tell readers that nothing more will come in this log, and wake them."""
+    cdef uint8_t[::1] view
+    cdef tc_log_header* header
+    try:
+        with (directory / "log").open("r+b") as f:
+            page = mmap.mmap(f.fileno(), HEADER_BYTES)
+    except (FileNotFoundError, ValueError):
+        return
+    view = page
+    header = <tc_log_header*>&view[0]
+    tc_publish32(&header.state, state)
+    tc_publish32(&header.doorbell, header.doorbell + 1)
+    tc_futex_wake(&header.doorbell)
+
+
+def _end(directory: Path) -> None:
+    _mark(directory, TC_LOG_CLOSED)
+    shutil.rmtree(directory)
+
+
 def _can_resume(directory: Path, log_bytes: int, max_topics: int) -> bool:
-    """Is there a whole log of this geometry and this boot? One that does not fit is marked as replaced."""
+    """Is there a whole log of this geometry and this boot, and did its feed not end?"""
     cdef uint8_t[::1] view
     cdef tc_log_header* header
     try:
@@ -485,7 +525,7 @@ def _can_resume(directory: Path, log_bytes: int, max_topics: int) -> bool:
     header = <tc_log_header*>&view[0]
     if header.magic != TC_LOG_MAGIC:
         return False
-    fits = (
+    return (
         complete
         and header.version == TC_LOG_VERSION
         and header.segments == SEGMENTS
@@ -494,11 +534,6 @@ def _can_resume(directory: Path, log_bytes: int, max_topics: int) -> bool:
         and header.state == TC_LOG_OPEN
         and bytes(header.boot_id[:36]) == boot_id().encode()
     )
-    if not fits:
-        tc_publish32(&header.state, TC_LOG_REPLACED)
-        tc_publish32(&header.doorbell, header.doorbell + 1)
-        tc_futex_wake(&header.doorbell)
-    return fits
 
 
 def _create(directory: Path, log_bytes: int, max_topics: int, group: int) -> None:
