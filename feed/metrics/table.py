@@ -1,0 +1,260 @@
+"""Every metric there is: name, kind, unit, labels, who writes it, what it means. Nothing else is counted or exported.
+
+Memory holds integers in the smallest unit (`ns`, `bytes`, `ticks`, ...); `Metric.scale` turns them into what the name
+says on the way out. A metric that is `derived` has no row in the counters file: the exporter works it out at each
+scrape from the configuration, the log or the histograms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+__all__ = ["BY_NAME", "EDGE_LIMIT", "METRICS", "STAGES", "Kind", "Metric", "edges_ns"]
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+STAGES: Final = {
+    "venue": "ts_event to ts_in, live sources only",
+    "ingest": "ts_in to committed",
+    "publish": "committed to ts_sent",
+    "wire": "ts_sent to the bot has it",
+    "total": "ts_in to the bot's callback starts",
+    "handler": "the bot's callback itself",
+}
+"""The stages of a tick's way, in its order, and what each measures."""
+
+EDGE_LIMIT: Final = 23
+"""Finite bucket edges of an exported histogram; with +Inf there are 24 buckets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One family. `limit` bounds its rows (cardinality): further ones are refused and counted."""
+
+    name: str
+    kind: Kind
+    unit: str
+    """Of the integers in memory: ns, bytes, ticks, frames, ... ; "wall ns" is a time since 1970."""
+    labels: tuple[str, ...]
+    writer: str
+    help: str
+    limit: int = 256
+    derived: bool = False
+
+    @property
+    def scale(self) -> float:
+        """Exported value = value in memory times this."""
+        return 1e-9 if self.unit.endswith("ns") else 1.0
+
+
+METRICS: Final = (
+    # --- sources
+    Metric(
+        "tickcast_ticks_total", "counter", "ticks", ("source", "schema"), "source", "Ticks a source put in.", limit=512
+    ),
+    Metric(
+        "tickcast_rejected_total",
+        "counter",
+        "ticks",
+        ("source", "reason"),
+        "source",
+        "What a source refused to put in, by reason.",
+        limit=512,
+    ),
+    # --- latency
+    Metric(
+        "tickcast_latency_seconds",
+        "histogram",
+        "ns",
+        ("stage", "transport"),
+        "sequencer (ingest), source (venue), publisher (publish), control for the bots (wire, total, handler)",
+        "Time a tick spends in a stage: venue, ingest, publish, wire, total, handler.",
+        limit=128,
+    ),
+    Metric(
+        "tickcast_latency_negative_total",
+        "counter",
+        "ticks",
+        ("stage", "transport"),
+        "exporter",
+        "Differences below zero (clock skew) that are in no latency histogram.",
+        limit=128,
+        derived=True,
+    ),
+    Metric(
+        "tickcast_latency_target_seconds",
+        "gauge",
+        "ns",
+        ("quantile",),
+        "exporter",
+        "What latency.targets asks of a quantile of stage total.",
+        derived=True,
+    ),
+    Metric(
+        "tickcast_fanout_skew_seconds",
+        "histogram",
+        "ns",
+        (),
+        "control",
+        "From the first bot to the last one that has the same tick.",
+    ),
+    # --- publishers
+    Metric("tickcast_sent_total", "counter", "ticks", ("publisher",), "publisher", "Ticks handed to the transport."),
+    Metric(
+        "tickcast_dropped_total",
+        "counter",
+        "ticks",
+        ("publisher", "cause"),
+        "publisher",
+        "Ticks a publisher itself skipped, by cause.",
+    ),
+    # --- bots, as they report themselves
+    Metric(
+        "tickcast_bot_latency_seconds",
+        "histogram",
+        "ns",
+        ("bot", "transport"),
+        "control",
+        "Stage total as a bot measures it: ts_in to its callback.",
+    ),
+    Metric(
+        "tickcast_bot_latency_negative_total",
+        "counter",
+        "ticks",
+        ("bot", "transport"),
+        "exporter",
+        "A bot's differences below zero (clock skew), in no histogram.",
+        derived=True,
+    ),
+    Metric("tickcast_bot_ticks_total", "counter", "ticks", ("bot",), "control", "Ticks a bot was given."),
+    Metric("tickcast_gaps_total", "counter", "gaps", ("bot", "cause"), "control", "Gaps a bot met.", limit=1024),
+    Metric(
+        "tickcast_lost_ticks_total",
+        "counter",
+        "ticks",
+        ("bot", "cause"),
+        "control",
+        "Ticks a bot missed for good, by cause.",
+        limit=1024,
+    ),
+    Metric("tickcast_bot_lag_seconds", "gauge", "ns", ("bot",), "control", "How far behind the feed a bot is."),
+    Metric(
+        "tickcast_bot_report_timestamp_seconds",
+        "gauge",
+        "wall ns",
+        ("bot",),
+        "control",
+        "When a bot last reported its figures, seconds since 1970.",
+    ),
+    Metric(
+        "tickcast_clock_offset_seconds",
+        "gauge",
+        "ns",
+        ("bot",),
+        "control",
+        "A bot's clock minus the feed's.",
+    ),
+    # --- the log and its readers
+    Metric(
+        "tickcast_log_bytes", "gauge", "bytes", (), "exporter", "Size of the tick log in shared memory.", derived=True
+    ),
+    Metric(
+        "tickcast_log_ticks_total",
+        "counter",
+        "ticks",
+        (),
+        "exporter",
+        "Ticks committed in this epoch: the last sequence number.",
+        derived=True,
+    ),
+    Metric(
+        "tickcast_log_horizon_seconds",
+        "gauge",
+        "ns",
+        (),
+        "exporter",
+        "How long the log holds a tick at the present rate.",
+        derived=True,
+    ),
+    Metric(
+        "tickcast_log_commit_timestamp_seconds",
+        "gauge",
+        "wall ns",
+        (),
+        "exporter",
+        "When the last tick was committed, seconds since 1970.",
+        derived=True,
+    ),
+    Metric(
+        "tickcast_reader_lag_bytes",
+        "gauge",
+        "bytes",
+        ("reader",),
+        "exporter",
+        "How far behind the log's end a registered reader is.",
+        derived=True,
+    ),
+    Metric(
+        "tickcast_archive_durable_seq",
+        "gauge",
+        "ticks",
+        (),
+        "archive",
+        "Sequence number up to which the archive is on disk.",
+    ),
+    # --- agents
+    Metric(
+        "tickcast_agent_up", "gauge", "bool", ("agent",), "supervisor", "1 while an agent runs, 0 while it is down."
+    ),
+    Metric("tickcast_agent_pid", "gauge", "pid", ("agent",), "supervisor", "Process an agent runs in."),
+    Metric(
+        "tickcast_agent_heartbeat_timestamp_seconds",
+        "gauge",
+        "wall ns",
+        ("agent",),
+        "the agent's loop",
+        "When an agent's loop last said that it turns, seconds since 1970.",
+    ),
+    Metric(
+        "tickcast_agent_restarts_total",
+        "counter",
+        "restarts",
+        ("agent",),
+        "supervisor",
+        "How often an agent died and was started again.",
+    ),
+    # --- the counters file itself
+    Metric(
+        "tickcast_metrics_refused_total",
+        "counter",
+        "rows",
+        (),
+        "exporter",
+        "Series that were refused for want of room; their figures are not here.",
+        derived=True,
+    ),
+)
+
+BY_NAME: Final = {metric.name: metric for metric in METRICS}
+
+# Finite edges in ns, the ones that matter most first: where there are many targets the last ones give way.
+_EDGES_NS: Final = (
+    *(100, 10_000_000_000),
+    *(1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000),
+    *(5_000, 50_000, 25_000, 2_500, 250_000, 500_000),
+    *(250, 500, 5_000_000, 2_500_000, 50_000_000, 25_000_000, 250_000_000),
+)
+
+
+def edges_ns(targets_ns: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """The finite bucket edges of an exported histogram in ns, ascending: 100 ns to 10 s, one at every target.
+
+    At most `EDGE_LIMIT`; of more targets than fit, the smallest have one.
+    """
+    edges = {100, 10_000_000_000, *sorted(targets_ns)[: EDGE_LIMIT - 2]}
+    for edge in _EDGES_NS:
+        if len(edges) == EDGE_LIMIT:
+            break
+        edges.add(edge)
+    return tuple(sorted(edges))
