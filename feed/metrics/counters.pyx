@@ -148,6 +148,7 @@ cdef class Counters:
         cdef tc_counter_row row
         cdef uint32_t index
         cdef uint64_t word
+        cdef object value
         for index in range(min(tc_counters_used(self.header), TC_COUNTERS_ROWS)):
             if not tc_counters_copy_row(&self.table[index], &row) or row.kind == TC_ROW_RETIRED:
                 continue
