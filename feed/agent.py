@@ -64,7 +64,7 @@ def run(
     """Turn `agents` in this thread until `stop` is true, then drain and close them; they are closed on errors too.
 
     `idle`: ``spin`` (a core, lowest latency), ``yield`` (a core, gives way) or ``park`` (sleeps; a few µs to wake).
-    `cpu`: the processor to stay on, -1 for any. `beat` is called with the wall time in ns every 0.2 s while the loop turns.
+    `cpu`: the processor to stay on, -1 for any. `beat` gets the wall time in ns every 0.2 s while the loop turns.
     What an agent raises ends the loop and names the agent in a note.
     """
     if idle not in {"park", "spin", "yield"}:
@@ -76,8 +76,8 @@ def run(
     try:
         _turn(agents, idle, stop, beat)
         deadline = monotonic_ns() + drain_ns
-        while not all([agent.drain() for agent in agents]) and monotonic_ns() < deadline:
-            for agent in agents:
+        while monotonic_ns() < deadline and (left := [agent for agent in agents if not agent.drain()]):
+            for agent in left:
                 _poll(agent)
     finally:
         for agent in agents:

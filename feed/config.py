@@ -158,7 +158,7 @@ class LogConfig(_Table, frozen=True, kw_only=True):
 
 
 class ZmqConfig(_KindTable, frozen=True, kw_only=True, tag="zmq"):
-    """[publish.NAME] kind = "zmq". ``endpoint`` "" is tcp://127.0.0.1:5551 for "tcp", else the socket NAME by the log."""
+    """[publish.NAME] kind = "zmq". ``endpoint`` "" is tcp://127.0.0.1:5551 for "tcp", else a socket by the log."""
 
     endpoint: str = ""
     hwm: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] = 100_000
@@ -288,7 +288,7 @@ def _scaled(text: str, allowed: Any, units: Mapping[str, int]) -> int:
     return round(Decimal(match[1]) * units[match[2]])
 
 
-# --- layers, derived values, faults that no single key has --------------------------------------------------------------
+# --- layers, derived values, faults that no single key has ---------------------------
 
 _DEFAULT_NAMES: dict[tuple[str, ...], dict[str, Any]] = {
     ("source",): {"sim": {"kind": "sim"}},
