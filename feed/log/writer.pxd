@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from feed.log.doorbell cimport Doorbell
 from feed.log.layout cimport tc_log_header, tc_readers, tc_topic_entry
 from feed.log.sink cimport Sink
+from feed.metrics.histogram cimport Histogram, tc_histogram
 
 
 cdef class LogWriter(Sink):
@@ -22,6 +23,9 @@ cdef class LogWriter(Sink):
     # --- one clock read serves up to CLOCK_EVERY appends ---
     cdef uint64_t now
     cdef uint32_t stamped
+    # --- stage "ingest" (ts_in to committed), where somebody asked for it ---
+    cdef tc_histogram* ingest
+    cdef uint64_t unmeasured         # appended since the last flush with a ts_in of our own: their stage took 0 ns
     # --- waking and waiting ---
     cdef Doorbell doorbell
     cdef char gates[16][32]
@@ -30,7 +34,7 @@ cdef class LogWriter(Sink):
     cdef readonly uint64_t evictions, rings, refused_topics
     cdef readonly bint resumed
     cdef dict _topic_ids
-    cdef object _directory, _lock, _maps
+    cdef object _directory, _lock, _maps, _ingest
 
     cdef int append(self, uint32_t topic, const void* record, uint32_t nbytes, uint64_t ts_in, uint16_t flags) noexcept nogil
     cdef void flush(self) noexcept nogil

@@ -13,7 +13,7 @@ import os
 import shutil
 from pathlib import Path
 
-from libc.stdint cimport INT32_MAX, UINT32_MAX, uintptr_t
+from libc.stdint cimport INT32_MAX, UINT32_MAX, int64_t, uintptr_t
 from libc.string cimport memcpy, memset, strncmp
 from posix.signal cimport kill
 from posix.time cimport nanosleep, timespec
@@ -48,6 +48,7 @@ from feed.log.layout cimport (
     tc_log_frame,
     tc_reader_slot,
 )
+from feed.metrics.histogram cimport Histogram, tc_histogram_record, tc_histogram_record_n
 
 from feed.clock import boot_id
 from feed.errors import CallerError, LogBusy, LogError, LogSpace
@@ -145,6 +146,11 @@ cdef class LogWriter(Sink):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def measure(self, ingest: Histogram) -> None:
+        """Record the stage from ts_in to commit of every record from now on."""
+        self._ingest = ingest
+        self.ingest = (<Histogram>ingest).h
+
     # --- topics -----------------------------------------------------------------------------------------------------
 
     def topic(self, schema: str, symbol: str) -> int:
@@ -237,7 +243,12 @@ cdef class LogWriter(Sink):
             self.stamped = CLOCK_EVERY
         self.stamped -= 1
         cdef uint64_t topic_seq = self.topic_seqs[topic] + 1
-        self._put(topic, TC_KIND_RECORD, flags, topic_seq, record, nbytes, ts_in if ts_in else self.now, self.now)
+        if ts_in == 0:
+            ts_in = self.now
+            self.unmeasured += 1
+        elif self.ingest != NULL:
+            tc_histogram_record(self.ingest, <int64_t>(self.now - ts_in))
+        self._put(topic, TC_KIND_RECORD, flags, topic_seq, record, nbytes, ts_in, self.now)
         tc_publish(&self.topic_seqs[topic], topic_seq)
         self.seq += 1
         return 1
@@ -247,6 +258,10 @@ cdef class LogWriter(Sink):
         if self.header.tail == self.at:
             return
         self._publish_tail()
+        if self.unmeasured:
+            if self.ingest != NULL:
+                tc_histogram_record_n(self.ingest, 0, self.unmeasured)
+            self.unmeasured = 0
         if tc_somebody_waits(&self.readers.waiters):
             self._wake()
 
@@ -434,6 +449,15 @@ cdef class LogWriter(Sink):
             self._topic_ids[BY_ID[self.topic_entries[i].schema].word, symbol] = i
         tc_publish32(&self.header.topic_count, self.topic_count)
         self._publish_tail()
+
+
+def require_free(directory: Path) -> None:
+    """Find out whether a writer is alive, without becoming one.
+
+    :raises LogBusy: there is one.
+    """
+    if (directory / "lock").exists():
+        os.close(_hold(directory / "lock"))
 
 
 def discard(directory: Path) -> None:

@@ -1,0 +1,117 @@
+"""The first agent of the way: turns the sources and lets their ticks into the log.
+
+One source is polled in the sequencer's own thread and appends straight to the log. Several have a thread and a ring each,
+drained in the order of arrival, so that none can hold up another.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from feed.clock import now_ns
+from feed.log.ring import Intake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from feed.log.sink import Sink
+    from feed.log.writer import LogWriter
+    from feed.metrics.counters import Counters
+    from feed.sources.source import Source
+
+__all__ = ["Ingest"]
+
+BATCH = 1024
+"""At most so many ticks between two looks at anything else."""
+
+SOURCE_PARK_NS = 50_000_000
+
+
+class Ingest:
+    """An agent (feed.agent). `make` gives one source each, for the sink that it shall fill.
+
+    `wait_bots`: hold all sources until so many bots have reported to control; 0 starts at once.
+    """
+
+    name = "ingest"
+
+    def __init__(
+        self,
+        writer: LogWriter,
+        make: Sequence[Callable[[Sink], Source]],
+        counters: Counters,
+        *,
+        wait_bots: int = 0,
+    ) -> None:
+        self._writer = writer
+        self._counters = counters
+        self._wait_bots = wait_bots
+        self._began_ns = now_ns()
+        self._stopping = threading.Event()
+        self._failed: BaseException | None = None
+        self._threads: list[threading.Thread] = []
+        self._intake: Intake | None = None
+        if len(make) == 1:
+            self.sources = [make[0](writer)]
+            return
+        self._intake = Intake(writer)
+        self.sources = [one(self._intake.ring()) for one in make]
+        for source in self.sources:
+            self._threads.append(threading.Thread(target=self._turn, args=(source,), name=source.name, daemon=True))
+
+    @property
+    def finished(self) -> bool:
+        """No source will give anything more, and all that they gave is in the log."""
+        return all(source.finished for source in self.sources) and not any(t.is_alive() for t in self._threads)
+
+    def poll(self) -> int:
+        if self._wait_bots and not self._bots_are_there():
+            return 0
+        if self._intake is None:
+            source = self.sources[0]
+            return 0 if self._stopping.is_set() or source.finished else source.poll(BATCH)
+        for thread in self._threads:
+            if thread.ident is None:
+                thread.start()
+        if self._failed is not None:
+            raise self._failed
+        return self._intake.poll(BATCH)
+
+    def park(self, timeout_ns: int) -> None:
+        if self._wait_bots or self.finished:
+            self._stopping.wait(timeout_ns / 1e9)
+        elif self._intake is None:
+            self.sources[0].park(timeout_ns)
+        else:
+            self._intake.park(timeout_ns)
+
+    def drain(self) -> bool:
+        """Stops the sources; true once what they had given is in the log."""
+        self._stopping.set()
+        return not any(thread.is_alive() for thread in self._threads) and self.poll() == 0
+
+    def close(self) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+        for source in self.sources:
+            source.close()
+        self._writer.close()
+
+    def _turn(self, source: Source) -> None:
+        try:
+            while not self._stopping.is_set() and not source.finished:
+                if source.poll(BATCH) == 0 and not source.finished:
+                    source.park(SOURCE_PARK_NS)
+        except BaseException as error:
+            error.add_note(f"in source {source.name}")
+            self._failed = error
+
+    def _bots_are_there(self) -> bool:
+        """Bots report when their subscriptions hold; figures of before this start do not count."""
+        reports = (row for row in self._counters.rows() if row.name == "tickcast_bot_report_timestamp_seconds")
+        if sum(row.value >= self._began_ns for row in reports) >= self._wait_bots:
+            self._wait_bots = 0
+        return self._wait_bots == 0
