@@ -6,7 +6,9 @@ IPv6 hosts stand in brackets.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
 import re
 import socket
 import struct
@@ -14,9 +16,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from feed.errors import AddressInUse, ConfigError
+from feed.errors import AddressInUse, ConfigError, HostError
 
-__all__ = ["IPC_PATH_MAX", "Endpoint", "holder", "in_use", "parse_endpoint"]
+__all__ = ["IPC_PATH_MAX", "Endpoint", "bind_error", "holder", "parse_endpoint", "refuse_taken"]
 
 IPC_PATH_MAX = 107
 """Bytes a unix socket's path may have (sun_path is 108 with its NUL, unix(7))."""
@@ -116,15 +118,39 @@ def holder(host: str, port: int) -> str | None:
     return "another user's process"
 
 
-def in_use(endpoint: Endpoint, *, where: str) -> AddressInUse:
-    """The error to raise when binding `endpoint` failed with EADDRINUSE; `where` is the key that chose it."""
-    who = holder(endpoint.host, endpoint.port) if endpoint.transport == "tcp" else None
+def refuse_taken(endpoint: Endpoint, *, where: str) -> None:
+    """Raise AddressInUse if somebody answers on a unix socket: libzmq would unlink it and bind over a living server.
+
+    TCP needs no such check, there the kernel refuses.
+    """
+    if endpoint.transport != "ipc":
+        return
+    address = endpoint.path.replace("@", "\0", 1) if endpoint.path.startswith("@") else endpoint.path
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(address)
+        except OSError:
+            return
+    raise _in_use(endpoint, None, where)
+
+
+def bind_error(endpoint: Endpoint, number: int, *, where: str) -> HostError:
+    """The error to raise when binding `endpoint` failed with errno `number`; `where` is the key that chose it."""
+    if number == errno.EADDRINUSE:
+        who = holder(endpoint.host, endpoint.port) if endpoint.transport == "tcp" else None
+        return _in_use(endpoint, who, where)
+    return HostError(
+        f"can't listen on {endpoint}: {os.strerror(number)}", where=where, remedy="Choose an address of this machine"
+    )
+
+
+def _in_use(endpoint: Endpoint, who: str | None, where: str) -> AddressInUse:
     return AddressInUse(
         f"{endpoint} is taken",
         expected="a free address",
-        found=f"it held by {who}" if who else "it held by a process that could not be identified",
+        found=f"it held by {who or 'a process that could not be identified'}",
         where=where,
-        remedy=f"End that process or choose another address with --set {where}=...",
+        remedy=f"End that process or choose another address: --set {where}=...",
     )
 
 
