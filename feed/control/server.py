@@ -104,27 +104,18 @@ class Control:
 
     def answer(self, request: bytes) -> bytes:
         """One request's answer, both JSON; whatever is wrong with the request is in the answer."""
-        if len(request) > REQUEST_BYTES_MAX:
-            return self._refusal(None, f"a request has at most {REQUEST_BYTES_MAX} bytes, this one has {len(request)}")
+        number: int | str | None = None
         try:
-            asked = orjson.loads(request)
-        except orjson.JSONDecodeError as error:
-            return self._refusal(None, f"not JSON: {error}")
-        if not isinstance(asked, dict):
-            return self._refusal(None, "not a request: expected a JSON object")
-        number = asked.get("id")
-        if not isinstance(number, int | str) or (isinstance(number, str) and len(number) > 64):
-            number = None
-        what = asked.get("request")
-        if not isinstance(what, str):
-            return self._refusal(number, 'a request names what it wants: {"request": "directory"}')
-        answer = self._answers.get(what)
-        if answer is None:
-            return self._refusal(
-                number, f"{what[:40]!r} is not served by this feed; it serves {', '.join(self._answers)}"
-            )
-        try:
-            reply = orjson.dumps({"id": number, "answer": what, **answer(asked)})
+            asked = _parse(request)
+            number = _number(asked)
+            what = asked.get("request")
+            if not isinstance(what, str) or what not in self._answers:
+                raise ControlError(
+                    "not served by this feed",
+                    expected=f"request to be {', '.join(self._answers)}",
+                    found=repr(what[:40]) if isinstance(what, str) else type(what).__name__,
+                )
+            reply = orjson.dumps({"id": number, "answer": what, **self._answers[what](asked)})
         except TickcastError as error:
             return self._refusal(number, str(error))
         self.served += 1
@@ -208,6 +199,25 @@ class Control:
             if len(frames) < 4:
                 frames.append(frame)
         return frames
+
+
+def _parse(request: bytes) -> dict[str, Any]:
+    if len(request) > REQUEST_BYTES_MAX:
+        raise ControlError("too large", expected=f"at most {REQUEST_BYTES_MAX} bytes", found=len(request))
+    try:
+        asked = orjson.loads(request)
+    except orjson.JSONDecodeError as error:
+        raise ControlError(f"not JSON: {error}") from None
+    if not isinstance(asked, dict):
+        raise ControlError("not a request", expected="a JSON object", found=type(asked).__name__)
+    return asked
+
+
+def _number(asked: Mapping[str, Any]) -> int | str | None:
+    """The request's id, to be sent back; only short ones are worth it."""
+    number = asked.get("id")
+    short = isinstance(number, int) or (isinstance(number, str) and len(number) <= 64)
+    return number if short else None
 
 
 def _version() -> str:

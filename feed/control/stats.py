@@ -106,12 +106,12 @@ class Bots:
     def put(self, report: BotReport, now_ns: int) -> None:
         """Count a report in. Raises ControlError when there is no room for another bot."""
         bot = self._bot(report, now_ns)
-        for rows, added in ((bot.gaps, report.gaps), (bot.lost, report.lost)):
-            if len(rows.keys() | added.keys()) > CAUSES_MAX:
+        for rows, causes in ((bot.gaps, report.gaps), (bot.lost, report.lost)):
+            if len(rows.keys() | causes.keys()) > CAUSES_MAX:
                 raise ControlError(
                     "too many causes",
                     expected=f"at most {CAUSES_MAX}",
-                    found=", ".join(sorted(added)),
+                    found=", ".join(sorted(causes)),
                     where=report.name,
                 )
         bot.report, bot.reported_ns = report, now_ns
