@@ -104,10 +104,12 @@ class _KindTable(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
 
 class FeedTable(_Table, frozen=True, kw_only=True):
-    """[feed]: the daemon itself."""
+    """[feed]: the daemon itself. ``linger``: go on when all sources have ended, for bots that are not done yet."""
 
     name: Name = "main"
     processes: Literal["many", "one"] = "many"
+    wait_bots: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
+    linger: bool = True
     roll: Annotated[str, '"" or a time and a zone, such as "17:00 America/Chicago"'] = ""
 
 
@@ -155,6 +157,7 @@ class LogConfig(_Table, frozen=True, kw_only=True):
     wake_us: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     group: str = ""
     idle: Idle = "park"
+    cpu: Cpu = -1
 
 
 class ZmqConfig(_KindTable, frozen=True, kw_only=True, tag="zmq"):
