@@ -50,7 +50,8 @@ __all__ = [
 ]
 
 DEFAULT_ROOT = "/dev/shm/tickcast"
-LOG_BYTES_MIN = 1 << 20
+LOG_SEGMENTS = 16
+LOG_BYTES_MIN = LOG_SEGMENTS << 16
 """The log is 16 segments, each a power of two of at least 64 KiB."""
 
 # The text behind each Annotated is what an error shows as allowed.
@@ -157,6 +158,7 @@ class LogConfig(_Table, frozen=True, kw_only=True):
     wake_us: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     group: str = ""
     idle: Idle = "park"
+    cpu: Cpu = -1
     cpu: Cpu = -1
 
 

@@ -1,0 +1,74 @@
+"""The plan of a feed as a small picture: what flows from where to where, at which addresses, with which bounds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from feed.config import LOG_SEGMENTS, ReplayConfig, SimConfig, size_bytes
+from feed.ports import parse_endpoint
+
+if TYPE_CHECKING:
+    from feed.config import FeedConfig, PublishConfig, SourceConfig
+
+__all__ = ["picture"]
+
+
+def picture(config: FeedConfig) -> str:
+    """Sources, log, publishers, control and monitor of a loaded configuration, one line each; ends with the targets."""
+    lines = [f"feed {config.feed.name}: agents as {_PROCESSES[config.feed.processes]}", ""]
+    lines += [f"  {f'source.{name}':<16} {_source(each)}" for name, each in config.source.items()]
+    if not config.source:
+        lines.append("  no source: only a program of yours that writes the log")
+    lines += ["    │", "    ▼", f"  {'log':<16} {_log(config)}"]
+    readers = [(f"publish.{name}", _publisher(each)) for name, each in config.publish.items()]
+    readers.append(("control", _address(config.control.endpoint)))
+    if config.monitor.endpoint:
+        readers.append(("monitor", f"http://{config.monitor.endpoint}/metrics{_open_to_all(config.monitor.endpoint)}"))
+    readers.append(("bots here", f"shared memory at {config.directory}"))
+    for number, (name, text) in enumerate(readers, 1):
+        lines.append(f"    {'└' if number == len(readers) else '├'}─▶ {name:<12} {text}")
+    targets = " · ".join(f"{name} ≤ {text}" for name, text in config.latency.targets.items())
+    return "\n".join([*lines, "", f"  {'latency targets':<16} {targets or 'none'}"])
+
+
+_PROCESSES = {"many": "processes", "one": "threads of one process"}
+
+
+def _source(source: SourceConfig) -> str:
+    if isinstance(source, SimConfig):
+        rate = f"{source.rate:,.0f} ticks/s, {source.arrivals}" if source.rate else "flat out"
+        length = f"{source.ticks:,} ticks" if source.ticks else "endless"
+        return f"simulator: {source.symbols:,} symbols, {rate}, zipf {source.zipf:g}, seed {source.seed}, {length}"
+    assert isinstance(source, ReplayConfig)
+    speed = "as fast as possible" if source.speed == "max" else f"{source.speed} × recorded speed"
+    what = ", ".join(source.schemas) or "all schemas"
+    return f"replay: {', '.join(source.files)} ({what}), {speed}{', again and again' if source.loop else ''}"
+
+
+def _log(config: FeedConfig) -> str:
+    segment_kib = size_bytes(config.log.bytes) // LOG_SEGMENTS // 1024
+    size = f"{segment_kib // 1024}MiB" if segment_kib >= 1024 else f"{segment_kib}KiB"
+    waits = (
+        f"waits ≤ {config.log.gate_timeout} for {', '.join(config.log.gating)}"
+        if config.log.gating
+        else "waits for nobody"
+    )
+    return f"{config.log.bytes} = {LOG_SEGMENTS} × {size}, at most {config.log.max_topics:,} topics, {waits}, {config.log.idle}"
+
+
+def _publisher(publisher: PublishConfig) -> str:
+    pinned = f" on cpu {publisher.cpu}" if publisher.cpu >= 0 else ""
+    full = "drops" if publisher.slow == "drop" else "waits"
+    hose = f", firehose {_address(publisher.firehose)}" if publisher.firehose else ""
+    return (
+        f"{_address(publisher.endpoint)}, batch ≤ {publisher.batch}, {full} beyond {publisher.hwm:,} per bot, "
+        f"heartbeat {publisher.heartbeat}, {publisher.idle}{pinned}{hose}"
+    )
+
+
+def _address(text: str) -> str:
+    return f"{text}{_open_to_all(text)}"
+
+
+def _open_to_all(text: str) -> str:
+    return "" if parse_endpoint(text, bare="://" not in text).loopback else " (open to the network)"
