@@ -159,7 +159,6 @@ class LogConfig(_Table, frozen=True, kw_only=True):
     group: str = ""
     idle: Idle = "park"
     cpu: Cpu = -1
-    cpu: Cpu = -1
 
 
 class ZmqConfig(_KindTable, frozen=True, kw_only=True, tag="zmq"):
@@ -225,7 +224,9 @@ def load(
     *,
     base: Mapping[str, Any] | None = None,
 ) -> FeedConfig:
-    """Read `path` (or take `base`, a document of the same shape), put `environ` and `sets` ("key=value") over it.
+    """Read `path`, put `base` (a document of the same shape; its sources are all there are), `environ`, `sets` over it.
+
+    A set is "key=value".
 
     Raises ConfigError for the first fault; it says how many more there are.
     """
@@ -313,7 +314,8 @@ def _resolve(
             return None, [ConfigError(f"can't be read: {error.strerror}", where=str(path))]
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             return None, [ConfigError(f"is not TOML: {error}", where=str(path))]
-    document |= tables.wrap(base or {}, "")
+    for key, table in tables.wrap(base or {}, "").items():
+        document[key] = table if key == "source" else {**document.get(key, {}), **table}
     for (*parents, last), names in _DEFAULT_NAMES.items():
         at: Any = document
         for part in parents:

@@ -40,7 +40,7 @@ def _source(source: SourceConfig) -> str:
         length = f"{source.ticks:,} ticks" if source.ticks else "endless"
         return f"simulator: {source.symbols:,} symbols, {rate}, zipf {source.zipf:g}, seed {source.seed}, {length}"
     assert isinstance(source, ReplayConfig)
-    speed = "as fast as possible" if source.speed == "max" else f"{source.speed} × recorded speed"
+    speed = "as fast as possible" if source.speed == "max" else f"{source.speed} times as recorded"
     what = ", ".join(source.schemas) or "all schemas"
     return f"replay: {', '.join(source.files)} ({what}), {speed}{', again and again' if source.loop else ''}"
 
@@ -53,17 +53,21 @@ def _log(config: FeedConfig) -> str:
         if config.log.gating
         else "waits for nobody"
     )
-    return f"{config.log.bytes} = {LOG_SEGMENTS} × {size}, at most {config.log.max_topics:,} topics, {waits}, {config.log.idle}"
+    idle = _idle(config.log.idle, config.log.cpu)
+    return f"{config.log.bytes} = {LOG_SEGMENTS} segments of {size}, {config.log.max_topics:,} topics, {waits}, {idle}"
 
 
 def _publisher(publisher: PublishConfig) -> str:
-    pinned = f" on cpu {publisher.cpu}" if publisher.cpu >= 0 else ""
     full = "drops" if publisher.slow == "drop" else "waits"
     hose = f", firehose {_address(publisher.firehose)}" if publisher.firehose else ""
     return (
         f"{_address(publisher.endpoint)}, batch ≤ {publisher.batch}, {full} beyond {publisher.hwm:,} per bot, "
-        f"heartbeat {publisher.heartbeat}, {publisher.idle}{pinned}{hose}"
+        f"heartbeat {publisher.heartbeat}, {_idle(publisher.idle, publisher.cpu)}{hose}"
     )
+
+
+def _idle(idle: str, cpu: int) -> str:
+    return f"{idle}s on processor {cpu}" if cpu >= 0 else f"{idle}s"
 
 
 def _address(text: str) -> str:
