@@ -1,6 +1,6 @@
 """Every metric there is: name, kind, unit, labels, who writes it, what it means. Nothing else is counted or exported.
 
-Memory holds integers in the smallest unit (`ns`, `bytes`, `ticks`, ...); `Metric.scale` turns them into what the name
+Memory holds integers in the smallest unit (`ns`, `bytes`, `ticks`, ...); `Metric.divisor` turns them into what the name
 says on the way out. A metric that is `derived` has no row in the counters file: the exporter works it out at each
 scrape from the configuration, the log or the histograms.
 """
@@ -43,9 +43,9 @@ class Metric:
     derived: bool = False
 
     @property
-    def scale(self) -> float:
-        """Exported value = value in memory times this."""
-        return 1e-9 if self.unit.endswith("ns") else 1.0
+    def divisor(self) -> int:
+        """Exported value = value in memory divided by this (dividing keeps 13400 ns at 1.34e-05)."""
+        return 1_000_000_000 if self.unit.endswith("ns") else 1
 
 
 METRICS: Final = (
@@ -87,9 +87,8 @@ METRICS: Final = (
         "gauge",
         "ns",
         ("quantile",),
-        "exporter",
+        "monitor",
         "What latency.targets asks of a quantile of stage total.",
-        derived=True,
     ),
     Metric(
         "tickcast_fanout_skew_seconds",
@@ -252,7 +251,7 @@ def edges_ns(targets_ns: tuple[int, ...] = ()) -> tuple[int, ...]:
 
     At most `EDGE_LIMIT`; of more targets than fit, the smallest have one.
     """
-    edges = {100, 10_000_000_000, *sorted(targets_ns)[: EDGE_LIMIT - 2]}
+    edges = {100, 10_000_000_000, *sorted(set(targets_ns))[: EDGE_LIMIT - 2]}
     for edge in _EDGES_NS:
         if len(edges) == EDGE_LIMIT:
             break
