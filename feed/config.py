@@ -226,9 +226,7 @@ def load(
 ) -> FeedConfig:
     """Read `path`, put `base` (a document of the same shape; its sources are all there are), `environ`, `sets` over it.
 
-    A set is "key=value".
-
-    Raises ConfigError for the first fault; it says how many more there are.
+    A set is "key=value". Raises ConfigError for the first fault; it says how many more there are.
     """
     config, errors = _resolve(path, environ, sets, base)
     if errors:
@@ -315,7 +313,8 @@ def _resolve(
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             return None, [ConfigError(f"is not TOML: {error}", where=str(path))]
     for key, table in tables.wrap(base or {}, "").items():
-        document[key] = table if key == "source" else {**document.get(key, {}), **table}
+        below = document.get(key)
+        document[key] = {**below, **table} if isinstance(below, dict) and key != "source" else table
     for (*parents, last), names in _DEFAULT_NAMES.items():
         at: Any = document
         for part in parents:
@@ -400,8 +399,6 @@ def _endpoint_faults(config: FeedConfig, where: Callable[[str], str]) -> Iterato
         except ConfigError as error:
             yield error
             continue
-        if endpoint.transport == "tcp" and endpoint.port == 0:
-            yield ConfigError("bots must know the port in advance", expected="1 to 65535", found="0", where=where(key))
         known[key] = endpoint
     for (first, one), (second, other) in combinations(known.items(), 2):
         if one.overlaps(other):

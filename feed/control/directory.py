@@ -82,10 +82,21 @@ class SymbolIndex:
 
 
 def directory_answer(
-    config: FeedConfig, *, version: str, pid: int, boot_id: str, epoch: int, next_seq: int, symbols: int
+    config: FeedConfig,
+    bound: Mapping[str, str],
+    *,
+    version: str,
+    pid: int,
+    boot_id: str,
+    epoch: int,
+    next_seq: int,
+    symbols: int,
 ) -> dict[str, Any]:
-    """All a bot needs to choose a transport; `epoch` in ns since 1970, `next_seq` of the record to come."""
-    offered = transports(config)
+    """All a bot needs to choose a transport; `epoch` in ns since 1970, `next_seq` of the record to come.
+
+    `bound` says what publishers are really bound to, by name; it counts where the configuration leaves the port open.
+    """
+    offered = transports(config, bound)
     return {
         "feed": config.feed.name,
         "version": version,
@@ -100,13 +111,13 @@ def directory_answer(
     }
 
 
-def transports(config: FeedConfig) -> list[dict[str, Any]]:
+def transports(config: FeedConfig, bound: Mapping[str, str]) -> list[dict[str, Any]]:
     """Every publisher of `config`: publisher, transport, endpoint, firehose ("" for none), heartbeat_ns."""
     return [
         {
             "publisher": name,
             "transport": parse_endpoint(publisher.endpoint).transport,
-            "endpoint": _reachable(publisher.endpoint),
+            "endpoint": _reachable(bound.get(name) or publisher.endpoint),
             "firehose": _reachable(publisher.firehose),
             "heartbeat_ns": duration_ns(publisher.heartbeat),
         }

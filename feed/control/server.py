@@ -9,6 +9,7 @@ agents: the worst a flood of requests can do is to make other requests wait.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 from typing import TYPE_CHECKING, Any
@@ -64,10 +65,13 @@ class Control:
         }
         self._context = zmq.Context(io_threads=1)
         self._socket = self._bind(config.control.endpoint)
+        self._tell = directory / "endpoints" / self.name
+        self._tell.parent.mkdir(exist_ok=True)
+        self._tell.write_text(self.endpoint)
 
     @property
     def endpoint(self) -> str:
-        """What the socket is bound to; tells the port where port 0 was asked for."""
+        """What the socket is bound to, as DIRECTORY/endpoints/control says too: the port where port 0 was asked for."""
         return self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def poll(self) -> int:
@@ -98,6 +102,7 @@ class Control:
 
     def close(self) -> None:
         """Free the address and leave the log."""
+        self._tell.unlink(missing_ok=True)
         self._socket.close(linger=0)
         self._context.term()
         self._leave_log()
@@ -127,6 +132,7 @@ class Control:
         log = self._open_log()
         return directory_answer(
             self._config,
+            self._bound(),
             version=_version(),
             pid=os.getpid(),
             boot_id=self._boot_id,
@@ -164,6 +170,14 @@ class Control:
             self._symbols.add(*self._log.topic(topic_id))
         self._topics_seen = count
         return self._log
+
+    def _bound(self) -> dict[str, str]:
+        """What each publisher says it is bound to, by name."""
+        bound = {}
+        for name in self._config.publish:
+            with contextlib.suppress(OSError):
+                bound[name] = (self._directory / "endpoints" / name).read_text().strip()
+        return bound
 
     def _leave_log(self) -> None:
         if self._log is not None:
