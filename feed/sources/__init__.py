@@ -1,0 +1,1 @@
+"""Where ticks come from, one file each: `sim` and `replay`. What a source is: `source`."""

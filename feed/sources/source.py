@@ -1,0 +1,72 @@
+"""What every source is, for the ingest loop and for whoever writes a source of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from feed.errors import SourceError
+    from feed.metrics.counters import Counter, Counters
+
+__all__ = ["Source", "Tally"]
+
+
+class Source(Protocol):
+    """Puts ticks into the sink it was made with, each when it is due. All of it is called from one thread.
+
+    A source is made as ``Kind(name, config, sink, counters)``: `config` is its table of the configuration, `sink` a
+    :class:`feed.log.sink.Sink` (the log, or a ring in front of it) whose ``topic(schema, symbol)`` numbers topics, and
+    `counters` where it counts (see :class:`Tally`). What is wrong with the configuration raises ConfigError then, what
+    is wrong with a file or a venue SourceError.
+    """
+
+    name: str
+
+    @property
+    def error(self) -> SourceError | None:
+        """What broke its format, once all whole ticks before it are in; None: nothing did."""
+
+    @property
+    def finished(self) -> bool:
+        """True once there is nothing more to come, ever."""
+
+    def poll(self, limit: int) -> int:
+        """Append at most `limit` ticks that are due, flush the sink once, and say how many they were. Never waits."""
+
+    def due_ns(self) -> int:
+        """When the next tick is due, in ns of the wall clock; 0: now, or not known."""
+
+    def park(self, timeout_ns: int) -> None:
+        """Sleep until the next tick is due, `timeout_ns` have passed, or a signal came."""
+
+    def progress(self) -> str:
+        """How far it is, for people: one line."""
+
+    def close(self) -> None:
+        """Give back files, sockets and memory. The sink is not the source's to close."""
+
+
+class Tally:
+    """What a source counts: once per batch, into ``tickcast_ticks_total`` and ``tickcast_rejected_total``."""
+
+    def __init__(self, counters: Counters, source: str) -> None:
+        self._counters = counters
+        self._source = source
+        self._ticks: dict[str, Counter] = {}
+        self._rejected: dict[str, Counter] = {}
+
+    def ticks(self, schema: str, n: int) -> None:
+        """`n` ticks of `schema` are in the sink."""
+        counter = self._ticks.get(schema)
+        if counter is None:
+            counter = self._counters.counter("tickcast_ticks_total", source=self._source, schema=schema)
+            self._ticks[schema] = counter
+        counter.add(n)
+
+    def rejected(self, reason: str, n: int) -> None:
+        """`n` ticks were refused; `reason` is one of a few fixed words, never a text of the venue's."""
+        counter = self._rejected.get(reason)
+        if counter is None:
+            counter = self._counters.counter("tickcast_rejected_total", source=self._source, reason=reason)
+            self._rejected[reason] = counter
+        counter.add(n)
