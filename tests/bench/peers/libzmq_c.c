@@ -1,7 +1,7 @@
 /* Peer: one-way PUB/SUB over libzmq in C, as fast as plain libzmq goes. `feed bench ... --vs libzmq-c` runs it.
  *
  *   cc -O2 libzmq_c.c -o libzmq_c -ldl
- *   libzmq_c LIBZMQ pub URL TICKS WARM GAP_NS HWM MESSAGE STAMP_AT VALUES_AT
+ *   libzmq_c LIBZMQ pub URL TICKS      GAP_NS HWM MESSAGE STAMP_AT VALUES_AT
  *   libzmq_c LIBZMQ sub URL TICKS WARM SPIN   HWM TOPIC   STAMP_AT VALUES_AT LATE
  *
  * LIBZMQ: the shared library to measure, normally the one inside pyzmq, which comes without zmq.h: the few functions are
@@ -90,17 +90,17 @@ static void *open_socket(int type, int hwm) {
 
 static int publish(char **argument) {
     const char *url = argument[0];
-    uint64_t ticks = strtoull(argument[1], 0, 10), warm = strtoull(argument[2], 0, 10), gap = strtoull(argument[3], 0, 10);
-    size_t stamp_at = strtoull(argument[6], 0, 10), values_at = strtoull(argument[7], 0, 10);
+    uint64_t ticks = strtoull(argument[1], 0, 10), gap = strtoull(argument[2], 0, 10);
+    size_t stamp_at = strtoull(argument[5], 0, 10), values_at = strtoull(argument[6], 0, 10);
     char message[MESSAGE_MAX], subscription[256], endpoint[256];
     size_t length = sizeof endpoint;
-    FILE *file = fopen(argument[5], "rb");
-    if (!file) { perror(argument[5]); return 1; }
+    FILE *file = fopen(argument[4], "rb");
+    if (!file) { perror(argument[4]); return 1; }
     size_t bytes = fread(message, 1, sizeof message, file);
     fclose(file);
     if (stamp_at + 8 > bytes || values_at + 16 > bytes) { fprintf(stderr, "the message is too short\n"); return 2; }
 
-    void *socket = open_socket(XPUB, atoi(argument[4]));
+    void *socket = open_socket(XPUB, atoi(argument[3]));
     if (!gap) option(socket, XPUB_NODROP, 1);
     option(socket, LINGER, 0);
     check(zmq.bind(socket, url), url);
@@ -120,7 +120,7 @@ static int publish(char **argument) {
         }
         memcpy(message + stamp_at, &stamp, 8);
         memcpy(message + values_at, values, 16);
-        if (i >= warm) sum += values[0] + values[1];
+        sum += values[0] + values[1];
         check(zmq.send(socket, message, bytes, 0), "send");
     }
     printf("{\"sent\": %lu, \"checksum\": %lu}\n", (unsigned long)ticks, (unsigned long)sum);
@@ -160,12 +160,10 @@ static int subscribe(char **argument) {
             last = now();
             late[got] = last > sent ? last - sent : 0;
         }
-        if (got == warm) first = timed ? last : now();
-        if (got++ >= warm) {
-            uint64_t values[2];
-            memcpy(values, data + values_at, 16);
-            sum += values[0] + values[1];
-        }
+        if (got++ == warm) first = timed ? last : now();
+        uint64_t values[2];
+        memcpy(values, data + values_at, 16);
+        sum += values[0] + values[1];
     }
     if (!timed) last = now();
     if (timed) {
@@ -178,7 +176,7 @@ static int subscribe(char **argument) {
 }
 
 int main(int count, char **argument) {
-    int pub = count == 11 && !strcmp(argument[2], "pub"), sub = count == 12 && !strcmp(argument[2], "sub");
+    int pub = count == 10 && !strcmp(argument[2], "pub"), sub = count == 12 && !strcmp(argument[2], "sub");
     if (!pub && !sub) { fprintf(stderr, "usage: see the head of the source\n"); return 2; }
     prctl(PR_SET_TIMERSLACK, 1);
     prctl(PR_SET_PDEATHSIG, 9);

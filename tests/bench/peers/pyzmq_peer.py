@@ -1,6 +1,6 @@
 """Peer: one-way PUB/SUB in plain pyzmq, as its manual shows it. ``feed bench ... --vs pyzmq`` runs it.
 
-    python pyzmq_peer.py pub URL TICKS WARM GAP_NS HWM MESSAGE STAMP_AT VALUES_AT
+    python pyzmq_peer.py pub URL TICKS      GAP_NS HWM MESSAGE STAMP_AT VALUES_AT
     python pyzmq_peer.py sub URL TICKS WARM SPIN   HWM TOPIC   STAMP_AT VALUES_AT LATE
 
 The same measurement, arguments and output as libzmq_c.c, where they are explained. It imports nothing of tickcast.
@@ -29,7 +29,7 @@ def say(**figures: object) -> None:
     print(json.dumps(figures), flush=True)
 
 
-def publish(url: str, ticks: int, warm: int, gap: int, hwm: int, message: str, stamp_at: int, values_at: int) -> None:
+def publish(url: str, *, ticks: int, gap: int, hwm: int, message: str, stamp_at: int, values_at: int) -> None:
     body = bytearray(Path(message).read_bytes())
     socket = zmq.Context().socket(zmq.XPUB)
     socket.setsockopt(zmq.SNDHWM, hwm)
@@ -45,8 +45,7 @@ def publish(url: str, ticks: int, warm: int, gap: int, hwm: int, message: str, s
     for i in range(ticks):
         value = (i * 0x9E3779B97F4A7C15 & MASK) >> 24
         VALUES.pack_into(body, values_at, value, value + 1 + (i & 255))
-        if i >= warm:
-            checksum += 2 * value + 1 + (i & 255)
+        checksum += 2 * value + 1 + (i & 255)
         if gap:
             at += gap
             wait = at - time.time_ns()
@@ -60,7 +59,7 @@ def publish(url: str, ticks: int, warm: int, gap: int, hwm: int, message: str, s
 
 
 def subscribe(
-    url: str, ticks: int, warm: int, spin: int, hwm: int, topic: str, stamp_at: int, values_at: int, late_file: str
+    url: str, *, ticks: int, warm: int, spin: int, hwm: int, topic: str, stamp_at: int, values_at: int, late_file: str
 ) -> None:
     socket = zmq.Context().socket(zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, hwm)
@@ -81,9 +80,8 @@ def subscribe(
                 late[got] = max(0, last - U64.unpack_from(message, stamp_at)[0])
             if got == warm:
                 first = last if timed else time.time_ns()
-            if got >= warm:
-                bid, ask = VALUES.unpack_from(message, values_at)
-                checksum += bid + ask
+            bid, ask = VALUES.unpack_from(message, values_at)
+            checksum += bid + ask
             got += 1
     except zmq.Again:
         pass
@@ -99,12 +97,31 @@ def main() -> None:
     libc.prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
     libc.prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0)
     gc.freeze()
-    side, url, ticks, warm, pace, hwm, what, stamp_at, values_at, *rest = sys.argv[1:]
-    numbers = int(ticks), int(warm), int(pace), int(hwm)
+    side, url, *rest = sys.argv[1:]
     if side == "pub":
-        publish(url, *numbers, what, int(stamp_at), int(values_at))
+        ticks, gap, hwm, message, stamp_at, values_at = rest
+        publish(
+            url,
+            ticks=int(ticks),
+            gap=int(gap),
+            hwm=int(hwm),
+            message=message,
+            stamp_at=int(stamp_at),
+            values_at=int(values_at),
+        )
     else:
-        subscribe(url, *numbers, what, int(stamp_at), int(values_at), rest[0])
+        ticks, warm, spin, hwm, topic, stamp_at, values_at, late_file = rest
+        subscribe(
+            url,
+            ticks=int(ticks),
+            warm=int(warm),
+            spin=int(spin),
+            hwm=int(hwm),
+            topic=topic,
+            stamp_at=int(stamp_at),
+            values_at=int(values_at),
+            late_file=late_file,
+        )
 
 
 if __name__ == "__main__":
