@@ -78,12 +78,16 @@ cdef class LogReader:
         self._name = name
         self._map()
         resumed = self._take_slot(name)
-        if start == "live" or (start == "resume" and resumed is None):
-            self._join_live()
-        elif start == "begin":
-            self.overtaken(0)
-        else:
-            self._join_at(resumed if start == "resume" else start)
+        try:
+            if start == "live" or (start == "resume" and resumed is None):
+                self._join_live()
+            elif start == "begin":
+                self.overtaken(0)
+            else:
+                self._join_at(resumed if start == "resume" else start)
+        except BaseException:
+            self.close()
+            raise
         self.report()
         return self
 
@@ -426,7 +430,7 @@ cdef class LogReader:
             if self.intact(self.at):
                 return
 
-    def _join_at(self, position: int) -> None:
+    def _join_at(self, position: object) -> None:
         cdef const tc_log_frame* frame
         if not isinstance(position, int) or position < 0 or position > self.tail:
             raise CallerError("no such position in this log", expected=f"{self.low} to {self.tail}, live, begin or resume", found=position)
