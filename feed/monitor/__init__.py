@@ -1,0 +1,1 @@
+"""Watching: what the shared memory says, for Prometheus, for health checks and for `feed stat`."""
