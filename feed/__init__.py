@@ -1,0 +1,19 @@
+"""tickcast, the feed: venues' ticks in, one log in shared memory, frames out to any number of bots.
+
+The way of the data, in the order in which to read it:
+
+    1  sources/      where ticks come from: sim, replay            (sources.ingest turns them)
+    2  normalize/    pure functions: a venue's message → a record; the synthetic market
+    3  log/          the tick log: layout, writer (the sequencer), reader, rings
+    4  publish/      the log → ZeroMQ sockets
+    5  control/      the one address a bot needs: directory, bots' figures
+    6  metrics/      counters and histograms in shared memory;  monitor/  Prometheus, `feed stat`
+
+    supervisor.py    MAIN PATH: builds the agents of 1 to 6 and keeps them alive
+    wire/            what a record, a topic and a frame are; no I/O
+    cli.py config.py agent.py ports.py clock.py errors.py bench/
+
+The bots' side is the package `bots`.
+"""
+
+__version__ = "0.1.0"

@@ -322,9 +322,10 @@ cdef class LogReader:
         """The living readers: name, pid, position, lag_bytes, parked, gating ("no", "yes", "evicted")."""
         tail = self.tail
         found = []
+        alive = _Alive()
         for i in range(min(tc_noted32(&self.readers.used), <uint32_t>TC_READER_SLOTS)):
             slot = self.readers.slots[i]
-            if slot.pid and _start_time(slot.pid) == slot.start_time:
+            if alive.holds(slot.pid, slot.start_time):
                 found.append({
                     "name": slot.name[:32].split(b"\0")[0].decode("utf-8", "replace"),
                     "pid": slot.pid,
@@ -387,12 +388,13 @@ cdef class LogReader:
         cdef uint32_t used
         wanted = name.encode()[:31].ljust(32, b"\0")
         resumed = None
+        alive = _Alive()
         with (self._directory / "readers").open("rb") as f:
             fcntl.flock(f, fcntl.LOCK_EX)
             used = min(self.readers.used, <uint32_t>TC_READER_SLOTS)
             for i in range(used):
                 slot = &self.readers.slots[i]
-                if slot.pid and _start_time(slot.pid) == slot.start_time:
+                if alive.holds(slot.pid, slot.start_time):
                     continue
                 if name and strncmp(slot.name, <const char*>wanted, 32) == 0:
                     chosen = slot
@@ -444,6 +446,18 @@ cdef class LogReader:
         if not self.intact(self.at):
             self.seq = 0
             self.overtaken(0)
+
+
+class _Alive:
+    """Does the process that took a slot still live? Each process is looked up once."""
+
+    def __init__(self) -> None:
+        self._start_times: dict[int, int] = {}
+
+    def holds(self, pid: int, start_time: int) -> bool:
+        if pid and pid not in self._start_times:
+            self._start_times[pid] = _start_time(pid)
+        return pid != 0 and self._start_times[pid] == start_time
 
 
 cdef uint64_t _start_time(uint32_t pid):

@@ -1,0 +1,59 @@
+# Everything a newcomer types. `make demo` and `make test` set up what they need first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := $(shell find feed bots -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null)
+
+.PHONY: help setup demo test bench lint clean
+
+help:
+	@echo "make demo    run the feed on the simulator with three bots and show rates and latency (Ctrl-C ends it)"
+	@echo "make test    lint, types, import layers and all tests"
+	@echo "make bench   the benchmarks beside their peers (nothing else should run)"
+	@echo "make setup   only what the others need: $(VENV) with the commands feed and bots"
+	@echo "make lint    ruff, mypy --strict, import layers"
+
+setup: $(VENV)/.built
+
+$(VENV)/.system:
+	@bash deploy/system-packages.sh
+	@mkdir -p $(VENV) && touch $@
+
+$(VENV)/.tools: $(VENV)/.system pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet "setuptools==84.2.1" "Cython>=3.1,<4"
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.tools pyproject.toml $(NATIVE)
+	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev]"
+	@touch $@
+
+demo: setup
+	$(BIN)/feed demo $(ARGS)
+
+test: lint
+	$(BIN)/pytest $(ARGS)
+
+bench: setup
+	$(BIN)/feed bench latency --transport shm --idle spin
+	$(BIN)/feed bench latency --transport shm --idle park
+	$(BIN)/feed bench throughput --transport shm --api batch
+	$(BIN)/feed bench throughput --transport shm --api callback
+	$(BIN)/feed bench latency --transport tcp --processes one --vs libzmq-c
+	$(BIN)/feed bench latency --transport tcp --processes many --vs libzmq-c
+	$(BIN)/feed bench throughput --transport tcp --batch 1 --vs libzmq-c
+	$(BIN)/feed bench throughput --transport tcp --api batch
+	$(BIN)/feed bench fanout --bots 24
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+	find feed bots -name '*.so' -delete
+	find feed bots -name '*.c' -delete
