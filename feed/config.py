@@ -150,7 +150,7 @@ SourceConfig = SimConfig | ReplayConfig
 class LogConfig(_Table, frozen=True, kw_only=True):
     """[log]: the tick log in shared memory. ``root`` "" is /dev/shm/tickcast (or TICKCAST_LOG_ROOT)."""
 
-    root: str = ""
+    root: Annotated[str, msgspec.Meta(pattern=r"^(/.*)?\Z"), "an absolute path"] = ""
     bytes: Size = "256MiB"
     max_topics: Annotated[int, msgspec.Meta(ge=1, le=1 << 24)] = 262_144
     gating: list[Name] = []
@@ -374,10 +374,6 @@ def _log_faults(config: FeedConfig, where: Callable[[str], str]) -> Iterator[Con
             expected="a power of two of at least 1MiB, such as 64MiB, 256MiB, 1GiB",
             found=f"{config.log.bytes!r} ({nbytes:,} bytes)",
             where=where("log.bytes"),
-        )
-    if not config.log.root.startswith("/"):
-        yield ConfigError(
-            "not a directory's path", expected="an absolute path", found=repr(config.log.root), where=where("log.root")
         )
     doubled = {name for name in config.log.gating if config.log.gating.count(name) > 1}
     for name in sorted(doubled):

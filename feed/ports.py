@@ -6,6 +6,7 @@ IPv6 hosts stand in brackets.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import os
@@ -15,8 +16,12 @@ import struct
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from feed.errors import AddressInUse, ConfigError, HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["IPC_PATH_MAX", "Endpoint", "bind_error", "holder", "parse_endpoint", "refuse_taken"]
 
@@ -105,11 +110,7 @@ def holder(host: str, port: int) -> str | None:
     if not inodes:
         return None
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = [str(fd.readlink()) for fd in (process / "fd").iterdir()]
-        except OSError:  # it ended meanwhile, or is not ours to look at
-            continue
-        if any(link.startswith("socket:[") and link[8:-1] in inodes for link in links):
+        if not inodes.isdisjoint(_socket_inodes(process)):
             try:
                 name = (process / "comm").read_text().strip()
             except OSError:
@@ -176,6 +177,16 @@ def _listening_inodes(host: str, port: int) -> set[str]:
             if bound in {"0.0.0.0", "::"} or wanted in {"*", "0.0.0.0", "::", bound} or not _is_address(wanted):
                 found.add(columns[9])
     return found
+
+
+def _socket_inodes(process: Path) -> Iterator[str]:
+    """Of the sockets a process has open; none if it has ended or is not ours to look at."""
+    with contextlib.suppress(OSError):
+        for fd in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                link = str(fd.readlink())
+                if link.startswith("socket:["):
+                    yield link[8:-1]
 
 
 def _address(digits: str) -> str:

@@ -73,7 +73,7 @@ def put(document: Document, path: Sequence[str], given: Given) -> ConfigError | 
     """Put one value over a document; tables on its way are made."""
     at = document
     for depth, part in enumerate(path[:-1], 1):
-        at = at.setdefault(part, {})
+        at = at.setdefault(part, _Added())
         if not isinstance(at, dict):
             return ConfigError("is a value, not a table", where=f"{given.origin}{'.'.join(path[:depth])}")
     if isinstance(at.get(path[-1]), dict):
@@ -131,6 +131,10 @@ def allowed_text(kind: Any) -> str:
         return f"a list, each {allowed_text(get_args(kind)[0])}"
     words: dict[Any, str] = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
     return words.get(kind, "another type")
+
+
+class _Added(Document):
+    """A table that nothing but a setting mentions."""
 
 
 # --- one field --------------------
@@ -193,10 +197,8 @@ def _table_of_kind(
         hint = _nearest(str(chosen.value), kinds)
         errors.append(_refused(chosen, f"{key}.{tag_field}", _either(f'"{k}"' for k in kinds), hint))
         return None
-    if item and all(given.text for given in _leaves(item)):  # a slip of the pen must not make a new table
-        others = [
-            other for other, leaves in siblings.items() if not all(given.text for given in _leaves({other: leaves}))
-        ]
+    if isinstance(item, _Added):  # a slip of the pen must not make a new table
+        others = [other for other, table in siblings.items() if not isinstance(table, _Added)]
         errors.append(
             ConfigError(
                 "there is no such table",
