@@ -23,7 +23,7 @@ from feed.errors import AddressInUse, ConfigError, HostError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["IPC_PATH_MAX", "Endpoint", "bind_error", "holder", "parse_endpoint", "refuse_taken"]
+__all__ = ["IPC_PATH_MAX", "Endpoint", "bind_error", "holder", "in_use", "parse_endpoint", "refuse_taken"]
 
 IPC_PATH_MAX = 107
 """Bytes a unix socket's path may have (sun_path is 108 with its NUL, unix(7))."""
@@ -132,20 +132,21 @@ def refuse_taken(endpoint: Endpoint, *, where: str) -> None:
             probe.connect(address)
         except OSError:
             return
-    raise _in_use(endpoint, None, where)
+    raise in_use(endpoint, where=where)
 
 
 def bind_error(endpoint: Endpoint, number: int, *, where: str) -> HostError:
     """The error to raise when binding `endpoint` failed with errno `number`; `where` is the key that chose it."""
     if number == errno.EADDRINUSE:
-        who = holder(endpoint.host, endpoint.port) if endpoint.transport == "tcp" else None
-        return _in_use(endpoint, who, where)
+        return in_use(endpoint, where=where)
     return HostError(
         f"can't listen on {endpoint}: {os.strerror(number)}", where=where, remedy="Choose an address of this machine"
     )
 
 
-def _in_use(endpoint: Endpoint, who: str | None, where: str) -> AddressInUse:
+def in_use(endpoint: Endpoint, *, where: str) -> AddressInUse:
+    """The error that says who has `endpoint`; `where` is the key that chose it."""
+    who = holder(endpoint.host, endpoint.port) if endpoint.transport == "tcp" else None
     return AddressInUse(
         f"{endpoint} is taken",
         expected="a free address",
