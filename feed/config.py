@@ -385,6 +385,8 @@ def _endpoint_faults(config: FeedConfig, where: Callable[[str], str]) -> Iterato
     if config.monitor.endpoint:
         texts["monitor.endpoint"] = config.monitor.endpoint
     for name, publisher in config.publish.items():
+        if name == "control":
+            yield ConfigError("not a publisher's name", expected="another", found="'control'", where="publish.control")
         texts[f"publish.{name}.endpoint"] = publisher.endpoint
         if publisher.firehose:
             texts[f"publish.{name}.firehose"] = publisher.firehose

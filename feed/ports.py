@@ -132,7 +132,9 @@ def refuse_taken(endpoint: Endpoint, *, where: str) -> None:
             probe.connect(address)
         except OSError:
             return
-    raise in_use(endpoint, where=where)
+        credentials = struct.Struct("3i")  # struct ucred, unix(7): pid, uid, gid
+        pid = credentials.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size))[0]
+    raise in_use(endpoint, where=where, who=f"process {pid}")
 
 
 def bind_error(endpoint: Endpoint, number: int, *, where: str) -> HostError:
@@ -144,9 +146,10 @@ def bind_error(endpoint: Endpoint, number: int, *, where: str) -> HostError:
     )
 
 
-def in_use(endpoint: Endpoint, *, where: str) -> AddressInUse:
-    """The error that says who has `endpoint`; `where` is the key that chose it."""
-    who = holder(endpoint.host, endpoint.port) if endpoint.transport == "tcp" else None
+def in_use(endpoint: Endpoint, *, where: str, who: str | None = None) -> AddressInUse:
+    """The error that says who has `endpoint`, `who` if that is known; `where` is the key that chose it."""
+    if endpoint.transport == "tcp":
+        who = who or holder(endpoint.host, endpoint.port)
     return AddressInUse(
         f"{endpoint} is taken",
         expected="a free address",

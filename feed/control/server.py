@@ -65,9 +65,7 @@ class Control:
         }
         self._context = zmq.Context(io_threads=1)
         self._socket = self._bind(config.control.endpoint)
-        self._tell = directory / "endpoints" / self.name
-        self._tell.parent.mkdir(exist_ok=True)
-        self._tell.write_text(self.endpoint)
+        self._announce()
 
     @property
     def endpoint(self) -> str:
@@ -102,7 +100,7 @@ class Control:
 
     def close(self) -> None:
         """Free the address and leave the log."""
-        self._tell.unlink(missing_ok=True)
+        (self._directory / "endpoints" / self.name).unlink(missing_ok=True)
         self._socket.close(linger=0)
         self._context.term()
         self._leave_log()
@@ -200,6 +198,14 @@ class Control:
             self._abandon(socket)
             raise
         return socket
+
+    def _announce(self) -> None:
+        """Say in a file where the socket is, as publishers do: scripts and tests may have asked for any free port."""
+        directory = self._directory / "endpoints"
+        directory.mkdir(mode=0o750, exist_ok=True)
+        fresh = directory / f".{self.name}.{os.getpid()}"
+        fresh.write_text(self.endpoint, encoding="utf-8")
+        fresh.replace(directory / self.name)
 
     def _abandon(self, socket: zmq.Socket[bytes]) -> None:
         socket.close()
