@@ -57,7 +57,7 @@ class DbnSymbols:
         return self._checked(instrument_id, symbol), edges[i - 1], edges[i]
 
     def tell(self, instrument_id: int, symbol_in: str, symbol_out: str) -> None:
-        """A mapping record: the instrument is called `symbol_out` from here on, or, if that is a number, `symbol_in`."""
+        """A mapping record: from here on this is `symbol_out`, or, if that is but the number again, `symbol_in`."""
         self._told[instrument_id] = symbol_in if symbol_out in ("", str(instrument_id)) else symbol_out
 
     def forget_told(self) -> None:

@@ -1,0 +1,113 @@
+"""The built-in simulator: a synthetic market (:mod:`feed.normalize.market`) at a given rate, or as fast as it goes.
+
+The same seed gives the same records, topics and times after the start, to the byte, on every machine. A tick's ts_event
+and ts_recv are the time it was due; ts_in is when it came, so that a simulator that falls behind shows it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from feed.clock import now_ns, sleep_until_ns
+from feed.errors import ConfigError
+from feed.normalize.activity import symbol_names, zipf_weights
+from feed.normalize.market import RATES, Market
+from feed.sources.source import Tally
+from feed.wire.records import BY_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from feed.config import SimConfig
+    from feed.log.sink import Sink
+    from feed.metrics.counters import Counters
+
+__all__ = ["Sim"]
+
+_FULL_SLEEP_NS = 20_000
+
+
+class Sim:
+    """``config.symbols`` symbols with a Zipf activity profile of exponent ``config.zipf``; ends after ``config.ticks``.
+
+    The market opens at `start_ns` (wall time), by default with the first poll; in a million ticks trading is halted
+    `halts_per_million` times. `clock` gives wall time in ns.
+
+    :raises ConfigError: a rate that is neither 0 nor within `feed.normalize.market.RATES`.
+    """
+
+    error = None
+
+    def __init__(
+        self,
+        name: str,
+        config: SimConfig,
+        sink: Sink,
+        counters: Counters,
+        *,
+        halts_per_million: float = 1.0,
+        start_ns: int = 0,
+        clock: Callable[[], int] = now_ns,
+    ) -> None:
+        if config.rate and not RATES[0] <= config.rate <= RATES[1]:
+            raise ConfigError(
+                "a rate that can't be simulated",
+                expected=f"0 (as fast as possible) or {RATES[0]:g} to {RATES[1]:g} ticks/s",
+                found=config.rate,
+                where=f"source.{name}.rate",
+            )
+        self.name = name
+        self._sink = sink
+        self._clock = clock
+        self._tally = Tally(counters, name)
+        self._ticks = config.ticks
+        self._done = 0
+        self._started = False
+        self._start_ns = start_ns
+        self._shown = (clock(), 0)
+        names = symbol_names(config.symbols)
+        self._market = Market(
+            config.seed,
+            [(sink.topic("quote", name), sink.topic("trade", name), sink.topic("status", name)) for name in names],
+            zipf_weights(config.symbols, config.zipf),
+            rate=config.rate,
+            arrivals=config.arrivals,
+            ticks=config.ticks,
+            crossed=config.crossed,
+            halts_per_million=halts_per_million,
+        )
+
+    @property
+    def finished(self) -> bool:
+        return self._market.finished
+
+    def poll(self, limit: int) -> int:
+        now = self._clock()
+        if not self._started:
+            self._market.start(self._start_ns or now)
+            self._started = True
+        n = self._market.pour(self._sink, limit, now)
+        if n:
+            self._done += n
+            for schema_id, ticks in self._market.take_ticks():
+                self._tally.ticks(BY_ID[schema_id].word, ticks)
+        return n
+
+    def due_ns(self) -> int:
+        return self._market.due_ns if self._started else self._start_ns
+
+    def park(self, timeout_ns: int) -> None:
+        now = self._clock()
+        if self._market.full:
+            sleep_until_ns(now + min(timeout_ns, _FULL_SLEEP_NS))
+        elif (due := self.due_ns()) > now:
+            sleep_until_ns(min(due, now + timeout_ns))
+
+    def progress(self) -> str:
+        now, (then, done) = self._clock(), self._shown
+        self._shown = (now, self._done)
+        rate = (self._done - done) * 1e9 / max(1, now - then)
+        return f"{self._done:,}{f' of {self._ticks:,}' if self._ticks else ''} ticks, {rate:,.0f}/s"
+
+    def close(self) -> None:
+        """Nothing to give back."""
