@@ -138,7 +138,7 @@ def encode(
     cdef uint16_t schema
     cdef uint64_t seq_i, ts_in_i
     cdef const uint8_t* name = topic
-    if tc_wire_topic_length(name, len(topic), &word_length) != len(topic) or topic == FIREHOSE:
+    if not topic or tc_wire_topic_length(name, len(topic), &word_length) != len(topic) or topic == FIREHOSE:
         raise SymbolError("this is no topic", expected="<schema>.<symbol>| or heartbeat|", found=repr(topic[:100]))
     schema = tc_schema_of_word(name, word_length)
     size = tc_record_bytes(schema) if schema != TC_SCHEMA_NONE else (record_bytes or 0)
