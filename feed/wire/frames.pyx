@@ -167,9 +167,13 @@ def encode(
         ts_in_i = ts_ins[i] if ts_ins is not None else header.ts_in
         if i == 0:
             if seq_i != header.seq or ts_in_i != header.ts_in:
-                raise CallerError("the first record's numbers are the frame's", expected=(seq, ts_in), found=(seq_i, ts_in_i))
+                raise CallerError(
+                    "the first record's numbers are the frame's", expected=(seq, ts_in), found=(seq_i, ts_in_i)
+                )
         elif not tc_wire_joins(&header, seq_i, header.topic_seq + i, ts_in_i, header.flags):
-            raise CallerError(f"record {i} cannot be in this frame", found=(seq_i, ts_in_i), remedy="Begin the next frame with it")
+            raise CallerError(
+                f"record {i} cannot be in this frame", found=(seq_i, ts_in_i), remedy="Begin the next frame with it"
+            )
         else:
             header.count += 1
         if count > 1:
@@ -255,7 +259,9 @@ cdef int _parse(const uint8_t[::1] view, tc_wire_frame* parsed) except -1:
     """Parse, raising WireError with the reason."""
     cdef int reason = tc_wire_parse(&view[0], view.shape[0], parsed) if view.shape[0] else TC_WIRE_NO_TOPIC
     if reason != TC_WIRE_OK:
-        raise WireError(tc_wire_reason(reason).decode("ascii"), found=bytes(view[:100]), where=f"frame of {view.shape[0]} bytes")
+        raise WireError(
+            tc_wire_reason(reason).decode("ascii"), found=bytes(view[:100]), where=f"frame of {view.shape[0]} bytes"
+        )
     return 0
 
 
