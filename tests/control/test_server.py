@@ -1,0 +1,286 @@
+"""The control agent over real sockets, with a real log, and against whatever may arrive."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+import zmq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from feed import agent, clock, config
+from feed.control import Control
+from feed.control.server import REQUEST_BYTES_MAX
+from feed.errors import AddressInUse
+from feed.log.writer import LogWriter
+from feed.metrics.counters import Counters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from feed.config import FeedConfig
+
+WAIT_MS = 20_000
+
+
+@pytest.fixture
+def settings_(tmp_path: Path) -> FeedConfig:
+    loaded = config.load(None, {"TICKCAST_LOG_ROOT": str(tmp_path)}, ["control.endpoint=tcp://127.0.0.1:0"])
+    loaded.directory.mkdir()
+    return loaded
+
+
+@pytest.fixture
+def writer(settings_: FeedConfig) -> Iterator[LogWriter]:
+    with LogWriter.open(settings_.directory, log_bytes=1 << 20) as writer:
+        yield writer
+
+
+@pytest.fixture
+def control(settings_: FeedConfig) -> Iterator[Control]:
+    control = Control(settings_, settings_.directory, Counters.open(settings_.directory, create=True))
+    yield control
+    control.close()
+
+
+@pytest.fixture
+def served(control: Control) -> Iterator[Control]:
+    """The same, turned by a thread."""
+    stop = threading.Event()
+    thread = threading.Thread(target=agent.run, args=([control],), kwargs={"idle": "park", "stop": stop.is_set})
+    thread.start()
+    yield control
+    stop.set()
+    thread.join(20)
+
+
+Connect = Callable[..., zmq.Socket[bytes]]
+
+
+@pytest.fixture
+def connect(control: Control) -> Iterator[Connect]:
+    """Makes a client's socket, a DEALER unless told otherwise."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    made = []
+
+    def one(kind: int = zmq.DEALER) -> zmq.Socket[bytes]:
+        socket = context.socket(kind)
+        made.append(socket)
+        socket.linger = 0
+        socket.rcvtimeo = WAIT_MS
+        socket.connect(control.endpoint)
+        return socket
+
+    yield one
+    for socket in made:
+        socket.close()
+    context.term()
+
+
+def ask(control: Control, **request: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = orjson.loads(control.answer(orjson.dumps(request)))
+    return answer
+
+
+def test_the_directory_over_a_socket(
+    writer: LogWriter, served: Control, settings_: FeedConfig, connect: Connect
+) -> None:
+    writer.topic("quote", "AAPL")
+    writer.topic("trade", "AAPL")
+    socket = connect()
+    socket.send(b'{"id": 7, "request": "directory"}')
+    answer = orjson.loads(socket.recv())
+    assert (answer["id"], answer["answer"], answer["feed"], answer["symbols"]) == (7, "directory", "main", 1)
+    assert (answer["epoch"], answer["next_seq"]) == (writer.epoch, writer.next_seq)
+    assert answer["boot_id"] == clock.boot_id()
+    assert answer["pid"] == os.getpid()
+    assert answer["log_path"] == str(settings_.directory)
+    assert [each["publisher"] for each in answer["transports"]] == ["tcp", "ipc"]
+
+
+def test_a_req_socket_is_served_too(writer: LogWriter, served: Control, connect: Connect) -> None:
+    socket = connect(zmq.REQ)
+    socket.send(b'{"id": "a", "request": "symbols"}')
+    assert orjson.loads(socket.recv()) == {
+        "id": "a", "answer": "symbols", "epoch": writer.epoch, "symbols": [], "schemas": [], "next": None
+    }  # fmt: skip
+
+
+def test_many_clients_get_their_own_answers(writer: LogWriter, served: Control, connect: Connect) -> None:
+    sockets = [connect() for _ in range(10)]
+    for number, socket in enumerate(sockets):
+        for k in range(20):
+            socket.send(orjson.dumps({"id": number * 100 + k, "request": "bots"}))
+    for number, socket in enumerate(sockets):
+        assert [orjson.loads(socket.recv())["id"] for _ in range(20)] == [number * 100 + k for k in range(20)]
+
+
+def test_symbols_appear_as_they_are_announced(writer: LogWriter, control: Control) -> None:
+    assert ask(control, id=1, request="symbols")["symbols"] == []
+    writer.topic("quote", "ESU4")
+    writer.topic("trade", "ESU4")
+    writer.topic("quote", "NQU4")
+    answer = ask(control, id=1, request="symbols", pattern="ES*")
+    assert (answer["symbols"], answer["schemas"]) == (["ESU4"], [["quote", "trade"]])
+
+
+def test_without_a_log_the_answer_says_so_and_then_there_is_one(control: Control, settings_: FeedConfig) -> None:
+    assert "no log yet" in ask(control, id=1, request="directory")["error"]
+    with LogWriter.open(settings_.directory, log_bytes=1 << 20) as writer:
+        assert ask(control, id=1, request="directory")["epoch"] == writer.epoch
+
+
+def test_a_new_epoch_has_its_own_symbols(control: Control, settings_: FeedConfig) -> None:
+    with LogWriter.open(settings_.directory, log_bytes=1 << 20) as writer:
+        writer.topic("quote", "OLD")
+        first = ask(control, id=1, request="symbols")
+        writer.close(remove=True)
+    with LogWriter.open(settings_.directory, log_bytes=1 << 20) as writer:
+        writer.topic("quote", "NEW")
+        second = ask(control, id=1, request="symbols")
+    assert (first["symbols"], second["symbols"]) == (["OLD"], ["NEW"])
+    assert second["epoch"] > first["epoch"]
+
+
+def test_the_ports_that_publishers_really_have_are_told(
+    writer: LogWriter, control: Control, settings_: FeedConfig
+) -> None:
+    (settings_.directory / "endpoints" / "tcp").write_text("tcp://127.0.0.1:4242")
+    assert ask(control, id=1, request="directory")["transports"][0]["endpoint"] == "tcp://127.0.0.1:4242"
+
+
+def test_reports_are_taken_and_told(writer: LogWriter, control: Control) -> None:
+    bot = {"name": "mean/1", "pid": 1, "host": "h", "transport": "tcp", "ticks": 5, "lag_ns": 3}
+    assert ask(control, id=1, request="stats", bot=bot) == {"id": 1, "answer": "stats", "ok": True}
+    (known,) = ask(control, id=2, request="bots")["bots"]
+    assert (known["name"], known["ticks"], known["lag_ns"]) == ("mean_1", 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("request_", "number", "why"),
+    [
+        (b"", None, "not JSON"),
+        (b"{", None, "not JSON"),
+        (b"\xff\xfe", None, "not JSON"),
+        (b"[1]", None, "expected a JSON object, found list"),
+        (b'{"id": 1}', 1, "not served by this feed: expected request to be directory, symbols, stats, bots"),
+        (b'{"id": 1, "request": "replay"}', 1, "not served by this feed"),
+        (b'{"id": 1, "request": "snapshot"}', 1, "found 'snapshot'"),
+        (b'{"id": 1, "request": ["directory"]}', 1, "found list"),
+        (b'{"id": [1], "request": "x"}', None, "not served"),
+        (b'{"id": "' + b"x" * 65 + b'", "request": "x"}', None, "not served"),
+        (b'{"id": 1, "request": "stats"}', 1, "not a bot's report"),
+        (b'{"id": 1, "request": "stats", "bot": {"name": 1}}', 1, "not a bot's report"),
+        (b'{"id": 1, "request": "symbols", "pattern": 5}', 1, "not a pattern"),
+        (b'{"id": 1, "request": "symbols", "from": ' + b"[" * 900 + b"]" * 900 + b"}", 1, "not a place to go on from"),
+        (b'{"request": ' + b"[" * 5000 + b"]" * 5000 + b"}", None, "not JSON"),
+        (b" " * (REQUEST_BYTES_MAX + 1), None, "too large"),
+    ],
+)
+def test_what_is_no_request_is_told_why(
+    writer: LogWriter, control: Control, request_: bytes, number: object, why: str
+) -> None:
+    before = control.refused
+    answer = orjson.loads(control.answer(request_))
+    assert answer["id"] == number
+    assert why in answer["error"]
+    assert control.refused == before + 1
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+REQUESTS = st.fixed_dictionaries(
+    {"request": st.sampled_from(["directory", "symbols", "stats", "bots"])},
+    optional={
+        "id": JSON,
+        "pattern": JSON,
+        "from": JSON,
+        "bot": JSON
+        | st.dictionaries(
+            st.sampled_from(["name", "pid", "host", "transport", "ticks", "gaps", "lost", "latency"]), JSON
+        ),
+    },
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@given(request_=st.binary(max_size=200) | JSON.map(orjson.dumps) | REQUESTS.map(orjson.dumps))
+def test_every_request_has_an_answer(writer: LogWriter, control: Control, request_: bytes) -> None:
+    answer = orjson.loads(control.answer(request_))
+    assert ("answer" in answer) != ("error" in answer)
+    assert "id" in answer
+
+
+def test_noise_over_the_socket_stops_nothing(writer: LogWriter, served: Control, connect: Connect) -> None:
+    socket = connect()
+    noise = random.Random(2)
+    sent = 300
+    for _ in range(sent):
+        socket.send_multipart([noise.randbytes(noise.randrange(60)) for _ in range(noise.randrange(1, 7))])
+    for _ in range(sent):
+        assert b"error" in socket.recv_multipart()[-1]
+    socket.send(b'{"id": 1, "request": "directory"}')
+    assert orjson.loads(socket.recv())["id"] == 1
+
+
+def test_a_message_beyond_all_bounds_costs_its_sender_the_connection_only(
+    writer: LogWriter, served: Control, connect: Connect
+) -> None:
+    flood, polite = connect(), connect()
+    flood.send(bytes(8 << 20))
+    polite.send(b'{"id": 1, "request": "directory"}')
+    assert orjson.loads(polite.recv())["id"] == 1
+
+
+def test_a_poll_is_bounded(writer: LogWriter, control: Control, connect: Connect) -> None:
+    socket = connect()
+    for number in range(100):
+        socket.send(orjson.dumps({"id": number, "request": "bots"}))
+    polls: list[int] = []
+    while sum(polls) < 100:
+        control.park(1_000_000_000)
+        polls.append(control.poll())
+    assert max(polls) <= 64
+    assert control.poll() == 0
+    assert control.served == 100
+
+
+def test_a_taken_port_names_its_holder(control: Control, settings_: FeedConfig) -> None:
+    taken = config.load(None, {}, [f"control.endpoint={control.endpoint}"])
+    counters = Counters.open(settings_.directory)
+    with pytest.raises(AddressInUse, match=rf"control.endpoint: .* is taken.*process {os.getpid()}"):
+        Control(taken, settings_.directory, counters)
+
+
+def test_a_living_unix_socket_is_not_taken_over(settings_: FeedConfig) -> None:
+    counters = Counters.open(settings_.directory, create=True)
+    there = config.load(None, {}, [f"control.endpoint=ipc://{settings_.directory}/control.sock"])
+    first = Control(there, settings_.directory, counters)
+    with pytest.raises(AddressInUse, match="is taken"):
+        Control(there, settings_.directory, counters)
+    first.close()
+    Control(there, settings_.directory, counters).close()
+
+
+def test_where_it_is_bound_stands_in_a_file_until_it_closes(settings_: FeedConfig) -> None:
+    control = Control(settings_, settings_.directory, Counters.open(settings_.directory, create=True))
+    told = settings_.directory / "endpoints" / "control"
+    assert told.read_text() == control.endpoint
+    control.close()
+    control.close()
+    assert not told.exists()
+
+
+def test_it_is_an_agent(control: Control) -> None:
+    assert isinstance(control, agent.Agent)
+    assert control.drain()

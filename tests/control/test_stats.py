@@ -1,0 +1,171 @@
+"""Bots' reports: checked, summed up, bounded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feed.control import stats
+from feed.control.stats import SILENT_NS, BotReport, Bots, parse_report, sanitise
+from feed.errors import ControlError
+from feed.metrics.counters import Counters
+from feed.metrics.histogram import BUCKETS, Histogram
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD: dict[str, Any] = {"name": "mean", "pid": 7, "host": "h", "transport": "shm"}
+
+
+@pytest.fixture
+def counters(tmp_path: Path) -> Counters:
+    return Counters.open(tmp_path, create=True)
+
+
+def values(counters: Counters) -> dict[tuple[str, ...], int]:
+    return {(row.name, *row.labels.values()): row.value for row in counters.rows()}
+
+
+def latency(*ns: int) -> dict[str, Any]:
+    histogram = Histogram()
+    for each in ns:
+        histogram.record(each)
+    return histogram.report()
+
+
+def test_a_report_reaches_the_counters(counters: Counters) -> None:
+    bots = Bots(counters)
+    report = parse_report(
+        {
+            **GOOD,
+            "ticks": 10,
+            "gaps": {"slow": 1},
+            "lost": {"slow": 500},
+            "lag_ns": 9,
+            "lag_ticks": 2,
+            "offset_ns": -3,
+            "latency": {"wire": latency(100), "total": latency(1000, 2000), "handler": latency(5)},
+        }
+    )
+    bots.put(report, 1)
+    bots.put(report, 2)
+    rows = values(counters)
+    assert rows["tickcast_bot_ticks_total", "mean"] == 20
+    assert rows["tickcast_gaps_total", "mean", "slow"] == 2
+    assert rows["tickcast_lost_ticks_total", "mean", "slow"] == 1000
+    assert rows["tickcast_bot_lag_seconds", "mean"] == 9
+    assert rows["tickcast_clock_offset_seconds", "mean"] == -3
+    assert rows["tickcast_bot_report_timestamp_seconds", "mean"] == 2
+    histograms = {(row.name, *row.labels.values()): row.histogram for row in counters.rows() if row.histogram}
+    assert {key: h.count for key, h in histograms.items()} == {
+        ("tickcast_bot_latency_seconds", "mean", "shm"): 4,
+        ("tickcast_latency_seconds", "wire", "shm"): 2,
+        ("tickcast_latency_seconds", "total", "shm"): 4,
+        ("tickcast_latency_seconds", "handler", "shm"): 2,
+    }
+    (answer,) = bots.answer()
+    assert answer["ticks"] == 20
+    assert answer["lost"] == {"slow": 1000}
+    assert answer["latency_ns"]["max"] == 2000
+    assert answer["latency_ns"]["p50"] == pytest.approx(1000, rel=0.01)
+
+
+def test_a_restarted_control_counts_on(counters: Counters) -> None:
+    Bots(counters).put(parse_report({**GOOD, "ticks": 10}), 1)
+    again = Bots(counters)
+    again.put(parse_report({**GOOD, "ticks": 5}), 2)
+    assert again.answer()[0]["ticks"] == 15
+
+
+def test_a_bot_without_latency_has_no_quantiles(counters: Counters) -> None:
+    bots = Bots(counters)
+    bots.put(parse_report(GOOD), 1)
+    assert bots.answer()[0]["latency_ns"] is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        [],
+        "x",
+        {},
+        {**GOOD, "name": 5},
+        {**GOOD, "name": "x" * 257},
+        {**GOOD, "transport": "pigeon"},
+        {**GOOD, "pid": -1},
+        {**GOOD, "ticks": -1},
+        {**GOOD, "ticks": 2**49},
+        {**GOOD, "ticks": 1.5},
+        {**GOOD, "lag_ns": True},
+        {**GOOD, "gaps": {"Slow": 1}},
+        {**GOOD, "gaps": {"a" * 33: 1}},
+        {**GOOD, "gaps": {"slow": -1}},
+        {**GOOD, "lost": {f"c{chr(97 + i)}": 1 for i in range(9)}},
+        {**GOOD, "latency": {"venue": latency(1)}},
+        {**GOOD, "latency": {"wire": {}}},
+        {**GOOD, "latency": {"wire": {**latency(1), "counts": [[BUCKETS, 1]]}}},
+        {**GOOD, "latency": {"wire": {**latency(1), "counts": [[0, -1]]}}},
+        {**GOOD, "latency": {"wire": {**latency(1), "counts": [[0]]}}},
+        {**GOOD, "latency": {"wire": {**latency(1), "sum_ns": 2**60}}},
+    ],
+)
+def test_what_is_no_report(wrong: object) -> None:
+    with pytest.raises(ControlError, match="not a bot's report: "):
+        parse_report(wrong)
+
+
+def test_fields_of_newer_bots_are_skipped() -> None:
+    assert parse_report({**GOOD, "mood": "good"}) == parse_report(GOOD)
+
+
+@given(st.text(max_size=256))
+def test_names_become_labels(name: str) -> None:
+    label = sanitise(name)
+    assert 1 <= len(label) <= 48
+    assert set(label) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-")
+    assert sanitise(label) == label
+
+
+def test_causes_of_a_bot_are_bounded_over_time(counters: Counters) -> None:
+    bots = Bots(counters)
+    for letter in "abcdefgh":
+        bots.put(parse_report({**GOOD, "ticks": 1, "lost": {letter: 1}}), 1)
+    with pytest.raises(ControlError, match="too many causes"):
+        bots.put(parse_report({**GOOD, "ticks": 1, "lost": {"i": 1}}), 1)
+    assert values(counters)["tickcast_bot_ticks_total", "mean"] == 8, "a refused report counts in no part"
+
+
+def test_bots_are_bounded_and_the_silent_give_way(counters: Counters, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = 8
+    monkeypatch.setattr(stats, "BOTS_MAX", room)
+    bots = Bots(counters)
+    for number in range(room):
+        bots.put(parse_report({**GOOD, "name": f"b{number}", "ticks": 1, "lost": {"slow": 1}}), number)
+    with pytest.raises(ControlError, match="no room for another bot"):
+        bots.put(parse_report({**GOOD, "name": "late"}), SILENT_NS - 1)
+    bots.put(parse_report({**GOOD, "name": "late", "ticks": 3, "lost": {"slow": 1}}), SILENT_NS)
+    assert len(bots) == room
+    rows = values(counters)
+    assert ("tickcast_bot_ticks_total", "b0") not in rows
+    assert ("tickcast_lost_ticks_total", "b0", "slow") not in rows
+    assert rows["tickcast_bot_ticks_total", "late"] == 3
+    assert rows["tickcast_bot_ticks_total", "b1"] == 1
+    assert counters.refused == 0
+
+
+def test_one_name_over_two_transports_shares_its_counts(counters: Counters) -> None:
+    bots = Bots(counters)
+    bots.put(parse_report({**GOOD, "ticks": 1}), 1)
+    bots.put(parse_report({**GOOD, "ticks": 2, "transport": "tcp"}), 1)
+    assert len(bots) == 2
+    assert values(counters)["tickcast_bot_ticks_total", "mean"] == 3
+
+
+def test_the_defaults_of_a_report() -> None:
+    report = parse_report(GOOD)
+    assert (report.ticks, report.gaps, report.lost, report.latency) == (0, {}, {}, {})
+    assert isinstance(report, BotReport)
