@@ -10,15 +10,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-LAYERS = [re.split(r"\s*[|:]\s*", layer) for layer in CONTRACTS[0]["layers"]]
-SHARED = {name for name in LAYERS[-2] if name != "clock"}  # these may import each other
+LAYERS = [re.split(r"\s*[|]\s*", layer) for layer in CONTRACTS[0]["layers"]]
 HEIGHT = {name: len(LAYERS) - i for i, names in enumerate(LAYERS) for name in names}
 NATIVE = sorted(p for package in ("feed", "bots") for p in (ROOT / package).rglob("*.p[yx][xd]"))
 
 
 def imported(path: Path) -> set[str]:
     """The modules of feed and bots that a .pyx or .pxd names in import and cimport statements."""
-    found = re.findall(r"^\s*(?:from\s+((?:feed|bots)[\w.]*)\s+c?import|c?import\s+((?:feed|bots)[\w.]*))", path.read_text(), re.M)
+    found = re.findall(
+        r"^\s*(?:from\s+((?:feed|bots)[\w.]*)\s+c?import|c?import\s+((?:feed|bots)[\w.]*))", path.read_text(), re.M
+    )
     names = {a or b for a, b in found}
     for module in re.findall(r"^\s*from\s+feed\s+c?import\s+(.+)$", path.read_text(), re.M):
         names |= {f"feed.{name.strip()}" for name in module.split(",")}
@@ -33,8 +34,7 @@ def test_compiled_modules_keep_to_the_layers(path: Path) -> None:
         there, what = name.split(".")[:2]
         if package == "feed":
             assert there == "feed", f"{path} imports {name}"
-            allowed = what == own or HEIGHT[what] < HEIGHT[own] or {what, own} <= SHARED
-            assert allowed, f"{path} imports {name}, which is not below it"
+            assert what == own or HEIGHT[what] < HEIGHT[own], f"{path} imports {name}, which is not below it"
         elif there == "feed":
             assert what in {"store", "log", "metrics", "wire", "clock", "errors"}, f"{path} imports {name}"
 
