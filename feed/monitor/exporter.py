@@ -18,11 +18,10 @@ from feed.metrics.table import METRICS, edges_ns
 from feed.monitor.log_figures import log_figures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from feed.metrics.counters import Row
-    from feed.metrics.histogram import Histogram
     from feed.metrics.table import Metric
     from feed.monitor.log_figures import LogFigures
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from feed.metrics.counters import Row
     from feed.monitor.log_figures import LogFigures
@@ -41,10 +41,8 @@ def agents(rows: Iterable[Row], now_ns: int) -> list[dict[str, Any]]:
     return listed
 
 
-def health(
-    rows: Iterable[Row], log: LogFigures | None, now_ns: int, alive: Callable[[int], bool]
-) -> tuple[bool, dict[str, Any]]:
-    """(well?, what `/healthz` answers); `alive` tells whether a process of that id is there.
+def health(rows: Iterable[Row], log: LogFigures | None, now_ns: int) -> tuple[bool, dict[str, Any]]:
+    """(well?, what `/healthz` answers).
 
     A log without a new tick is not ill: the market may be quiet. One that nobody writes is.
     """
@@ -54,15 +52,14 @@ def health(
     if log is None:
         ills.append("there is no log")
     else:
-        writes = log.state == "open" and alive(log.writer_pid)
         if log.state != "open":
             ills.append(f"the log is {log.state}")
-        elif not writes:
+        elif not log.writer_alive:
             ills.append(f"nobody writes the log: process {log.writer_pid} is gone")
         figures = {
             "state": log.state,
-            "written": writes,
             "writer_pid": log.writer_pid,
+            "writer_alive": log.writer_alive,
             "epoch": log.epoch,
             "next_seq": log.next_seq,
             "age_ns": max(0, now_ns - log.tail_ns) if log.tail_ns else None,

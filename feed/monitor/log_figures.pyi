@@ -11,6 +11,7 @@ class ReaderFigures(NamedTuple):
 class LogFigures(NamedTuple):
     state: str
     writer_pid: int
+    writer_alive: bool
     epoch: int
     next_seq: int
     tail: int

@@ -39,6 +39,7 @@ class LogFigures(NamedTuple):
 
     state: str
     writer_pid: int
+    writer_alive: bool
     epoch: int
     next_seq: int
     tail: int
@@ -66,6 +67,7 @@ def log_figures(directory: Path) -> LogFigures | None:
     return LogFigures(
         state=state,
         writer_pid=header.writer_pid,
+        writer_alive=_start_time(header.writer_pid) != 0,
         epoch=header.epoch,
         next_seq=tc_read_published(&header.next_seq),
         tail=tail,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import orjson
@@ -26,6 +25,7 @@ from feed.ports import Endpoint, bind_error, parse_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from feed.config import FeedConfig
 
@@ -98,7 +98,7 @@ class Monitor:
         self._counters.close()
 
     async def _bind(self) -> None:
-        host = None if self._endpoint.host == "*" else self._endpoint.host
+        host = "0.0.0.0" if self._endpoint.host == "*" else self._endpoint.host
         try:
             await web.TCPSite(self._runner, host, self._endpoint.port).start()
         except socket.gaierror as error:
@@ -107,7 +107,7 @@ class Monitor:
             ) from error
         except OSError as error:
             raise bind_error(self._endpoint, error.errno or 0, where=WHERE) from error
-        host, port = self._runner.addresses[0][:2]
+        port = self._runner.addresses[0][1]
         self.url = str(Endpoint("tcp", host=host, port=port)).replace("tcp", "http", 1)
 
     async def _metrics(self, request: web.Request) -> web.Response:
@@ -115,10 +115,6 @@ class Monitor:
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        well, answer = health(self._counters.rows(), log_figures(self._directory), now_ns(), _alive)
+        well, answer = health(self._counters.rows(), log_figures(self._directory), now_ns())
         body = orjson.dumps({"feed": self._feed, **answer}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         return web.Response(body=body, status=200 if well else 503, content_type="application/json")
-
-
-def _alive(pid: int) -> bool:
-    return pid > 0 and Path(f"/proc/{pid}").exists()

@@ -1,0 +1,172 @@
+"""A snapshot of feed/monitor/stat.py as a screenful of text. Pure: dicts in, something rich can print out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rich.console import RenderableType
+
+__all__ = ["duration", "screen"]
+
+_TARGET_OF = {"p50_ns": "0.5", "p90_ns": "0.9", "p99_ns": "0.99", "p999_ns": "0.999"}
+_GOOD, _BAD, _DIM = "green", "bold red", "dim"
+
+
+def screen(taken: Mapping[str, Any], since: Mapping[str, Any] | None) -> RenderableType:
+    """Everything in a snapshot; `since` is the change from an earlier one, for rates and quantiles of that interval."""
+    latency, when = (taken["latency"], "since the start") if since is None else (since["latency"], _interval(since))
+    parts = [
+        _headline(taken, since),
+        _agents(taken["agents"]),
+        _flow("source", taken["sources"], "ticks", "rejected", None if since is None else since["sources"]),
+        _flow("publisher", taken["publishers"], "sent", "dropped", None if since is None else since["publishers"]),
+        _latency(latency, when, taken["targets_ns"]),
+        _readers(taken["readers"]),
+        _bots(taken["bots"], None if since is None else since["bots"]),
+    ]
+    return Group(*(part for part in parts if part is not None))
+
+
+def duration(ns: float | None) -> str:
+    """Nanoseconds for people: three figures and a unit, "-" for None."""
+    if ns is None:
+        return "-"
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if abs(ns) >= size * 0.9995:
+            value = ns / size
+            return f"{value:.3g} {unit}" if abs(value) < 999.5 else f"{value:,.0f} {unit}"
+    return f"{ns:.3g} ns"
+
+
+def _headline(taken: Mapping[str, Any], since: Mapping[str, Any] | None) -> Text:
+    log = taken["log"]
+    text = Text()
+    text.append(f"feed {taken['feed']}", style="bold")
+    if log is None:
+        return text.append("  there is no log", style=_BAD)
+    if log["state"] != "open":
+        text.append(f"  its log is {log['state']}", style=_BAD)
+    elif not log["writer_alive"]:
+        text.append(f"  nobody writes: process {log['writer_pid']} is gone", style=_BAD)
+    began = datetime.fromtimestamp(log["epoch"] // 10**9, tz=UTC)
+    parts = [f"epoch {began:%Y-%m-%d %H:%M:%S}Z", f"next seq {log['next_seq']:,}", f"{log['topics']:,} topics"]
+    if since is not None and since["ticks_per_s"] is not None:
+        parts.append(f"{since['ticks_per_s']:,.0f} ticks/s")
+    if since is not None and since["horizon_ns"] is not None:
+        parts.append(f"the log holds {duration(since['horizon_ns'])}")
+    if log["tail_ns"]:
+        parts.append(f"last tick {duration(max(0, taken['taken_ns'] - log['tail_ns']))} ago")
+    if taken["refused"]:
+        parts.append(f"{taken['refused']} series refused")
+    return text.append("  " + " · ".join(parts))
+
+
+def _agents(agents: Iterable[Mapping[str, Any]]) -> Table | None:
+    table = _table("agents", "agent", "state", "pid", "restarts", "heartbeat")
+    for one in agents:
+        table.add_row(
+            one["agent"],
+            Text(one["state"], style=_GOOD if one["state"] == "up" else _BAD),
+            str(one["pid"] or "-"),
+            Text(str(one["restarts"]), style=_BAD if one["restarts"] else ""),
+            f"{duration(one['heartbeat_age_ns'])} ago" if one["heartbeat_age_ns"] is not None else "-",
+        )
+    return _shown(table)
+
+
+def _flow(
+    what: str, flows: Mapping[str, Mapping[str, Any]], good: str, bad: str, per_s: Mapping[str, float] | None
+) -> Table | None:
+    """Sources and publishers: how much went through, how much did not and why."""
+    table = _table(f"{what}s", what, "per s", good, bad)
+    for name, one in flows.items():
+        through = one[good]
+        amount = through if isinstance(through, int) else sum(through.values())
+        kinds = "" if isinstance(through, int) else f"  ({_causes(through)})"
+        table.add_row(
+            name,
+            "-" if per_s is None else f"{per_s.get(name, 0):,.0f}",
+            f"{amount:,}{kinds}",
+            Text(_causes(one[bad]) or "0", style=_BAD if any(one[bad].values()) else ""),
+        )
+    return _shown(table)
+
+
+def _latency(latency: Iterable[Mapping[str, Any]], when: str, targets_ns: Mapping[str, int]) -> Table | None:
+    aims = ", ".join(f"p{float(quantile) * 100:g} ≤ {duration(ns)}" for quantile, ns in sorted(targets_ns.items()))
+    table = _table(
+        f"latency, {when}" + (f"; total must keep {aims}" if aims else ""),
+        *("stage", "transport", "p50", "p90", "p99", "p99.9", "max", "count", "negative"),
+    )
+    for one in latency:
+        cells = [
+            Text(duration(one[key]), style=_verdict(one, key, targets_ns.get(quantile)))
+            for key, quantile in _TARGET_OF.items()
+        ]
+        negative = Text(f"{one['negative']:,}", style=_BAD if one["negative"] else _DIM)
+        table.add_row(one["stage"], one["transport"], *cells, duration(one["max_ns"]), f"{one['count']:,}", negative)
+    return _shown(table)
+
+
+def _verdict(one: Mapping[str, Any], key: str, target_ns: int | None) -> str:
+    if one["stage"] != "total" or target_ns is None or one[key] is None:
+        return ""
+    return _GOOD if one[key] <= target_ns else _BAD
+
+
+def _readers(readers: Iterable[Mapping[str, Any]]) -> Table | None:
+    table = _table("readers of the log", "reader", "pid", "lag", "state", "gating")
+    for one in sorted(readers, key=lambda one: -one["lag_bytes"]):
+        table.add_row(
+            one["name"] or "-",
+            str(one["pid"]),
+            f"{one['lag_bytes']:,} B",
+            "parked" if one["parked"] else "reads",
+            Text(one["gating"], style=_BAD if one["gating"] == "evicted" else ""),
+        )
+    return _shown(table)
+
+
+def _bots(bots: Iterable[Mapping[str, Any]], per_s: Mapping[str, float] | None) -> Table | None:
+    table = _table("bots", "bot", "transport", "per s", "p50", "p99", "max", "lag", "gaps", "lost", "reported")
+    for one in bots:
+        for latency in one["latency"] or [{"transport": "-", "p50_ns": None, "p99_ns": None, "max_ns": None}]:
+            table.add_row(
+                one["bot"],
+                latency["transport"],
+                "-" if per_s is None else f"{per_s.get(one['bot'], 0):,.0f}",
+                *(duration(latency[key]) for key in ("p50_ns", "p99_ns", "max_ns")),
+                duration(one["lag_ns"]),
+                *(Text(_causes(one[key]) or "0", style=_BAD if one[key] else "") for key in ("gaps", "lost")),
+                f"{duration(one['report_age_ns'])} ago" if one["report_age_ns"] is not None else "-",
+            )
+    return _shown(table)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold", pad_edge=False)
+    for column in columns:
+        words = column in {"agent", "bot", "gating", "publisher", "reader", "source", "stage", "state", "transport"}
+        table.add_column(column, justify="left" if words else "right", no_wrap=words)
+    return table
+
+
+def _shown(table: Table) -> Table | None:
+    return table if table.row_count else None
+
+
+def _causes(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {n:,}" for name, n in sorted(counts.items()) if n)
+
+
+def _interval(since: Mapping[str, Any]) -> str:
+    return f"last {duration(since['seconds'] * 1e9)}"

@@ -1,0 +1,240 @@
+"""What `feed stat` shows, read straight from shared memory: it works without the daemon's help, and on a dead one.
+
+A snapshot is a plain dict, fit for JSON; the dict keys of the nested parts are listed in `snapshot`. Two of them give
+rates and the quantiles of what lies between: `change`. `render` draws them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from feed.clock import now_ns
+from feed.errors import LogMissing
+from feed.metrics.counters import Counters
+from feed.metrics.histogram import Histogram
+from feed.metrics.table import STAGES
+from feed.monitor.health import agents
+from feed.monitor.log_figures import log_figures
+from feed.monitor.screen import screen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from feed.metrics.counters import Row
+    from feed.monitor.log_figures import LogFigures
+
+__all__ = ["QUANTILES", "change", "render", "snapshot"]
+
+QUANTILES = {"p50_ns": 0.5, "p90_ns": 0.9, "p99_ns": 0.99, "p999_ns": 0.999}
+
+
+def snapshot(directory: Path, before: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The feed in `directory` now. LogMissing: there are neither counters nor a log.
+
+    =============== ===================================================================================================
+    feed, directory its name and where its files are
+    taken_ns        when this was taken, wall ns
+    log             null, or state (open closed replaced), writer_pid, writer_alive, epoch, next_seq, tail (bytes since
+                    the epoch began), tail_ns (last commit), log_bytes, topics
+    agents          list of agent, state (up starting stuck down), pid, restarts, heartbeat_age_ns
+    sources         {source: {"ticks": {schema: n}, "rejected": {reason: n}}}
+    publishers      {publisher: {"sent": n, "dropped": {cause: n}}}
+    targets_ns      {quantile as "0.5": ns}, of stage total
+    latency         list of stage, transport, count, sum_ns, p50_ns p90_ns p99_ns p999_ns max_ns (null when empty),
+                    negative, and buckets ([[index, count], ...] of feed.metrics.histogram, to subtract another's)
+    readers         list of name, pid, lag_bytes, parked, gating (no yes evicted)
+    bots            list of bot, ticks, gaps {cause: n}, lost {cause: n}, lag_ns, report_age_ns, clock_offset_ns,
+                    latency (list as above, without stage and buckets)
+    refused         series that found no room in the counters file
+    change          null, or what `change` says since `before`
+    =============== ===================================================================================================
+    """
+    log = log_figures(directory)
+    try:
+        counters = Counters.open(directory, writable=False)
+    except LogMissing:
+        if log is None:
+            raise
+        rows, refused = [], 0
+    else:
+        rows, refused = list(counters.rows()), counters.refused
+        counters.close()
+    now = now_ns()
+    taken = {
+        "feed": directory.name,
+        "directory": str(directory),
+        "taken_ns": now,
+        "log": _log(log),
+        "agents": agents(rows, now),
+        "sources": _by_label(rows, "source", ticks="tickcast_ticks_total", rejected="tickcast_rejected_total"),
+        "publishers": _by_label(rows, "publisher", sent="tickcast_sent_total", dropped="tickcast_dropped_total"),
+        "targets_ns": {row.labels["quantile"]: row.value for row in rows if row.name == _TARGET},
+        "latency": _latency(rows),
+        "readers": [reader._asdict() for reader in log.readers] if log is not None else [],
+        "bots": _bots(rows, now),
+        "refused": refused,
+        "change": None,
+    }
+    if before is not None:
+        taken["change"] = change(before, taken)
+    return taken
+
+
+def change(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """What happened from one snapshot to the next.
+
+    ============ ======================================================================================================
+    seconds      between the two
+    ticks_per_s  committed to the log; null if there was no log, or a new epoch began
+    horizon_ns   how long the log holds a tick at this rate; null if nothing was written
+    sources      {source: ticks per s}
+    publishers   {publisher: sent per s}
+    bots         {bot: ticks per s}
+    latency      as in `snapshot` and in its order, but of this interval only, and without buckets
+    ============ ======================================================================================================
+    """
+    elapsed_ns: int = max(1, after["taken_ns"] - before["taken_ns"])
+    was, now = before["log"], after["log"]
+    same = was is not None and now is not None and was["epoch"] == now["epoch"]
+    written = now["tail"] - was["tail"] if same else 0
+
+    def per_s(new: int, old: int) -> float:
+        return max(0.0, (new - old) * 1e9 / elapsed_ns)
+
+    def ticks(sources: dict[str, Any], name: str) -> int:
+        return sum(sources.get(name, {}).get("ticks", {}).values())
+
+    sent = {name: one["sent"] for name, one in before["publishers"].items()}
+    received = {one["bot"]: one["ticks"] for one in before["bots"]}
+    return {
+        "seconds": elapsed_ns / 1e9,
+        "ticks_per_s": per_s(now["next_seq"], was["next_seq"]) if same else None,
+        "horizon_ns": round(now["log_bytes"] * elapsed_ns / written) if written > 0 else None,
+        "sources": {
+            name: per_s(ticks(after["sources"], name), ticks(before["sources"], name)) for name in after["sources"]
+        },
+        "publishers": {name: per_s(one["sent"], sent.get(name, 0)) for name, one in after["publishers"].items()},
+        "bots": {one["bot"]: per_s(one["ticks"], received.get(one["bot"], 0)) for one in after["bots"]},
+        "latency": _latency_between(before["latency"], after["latency"]),
+    }
+
+
+def render(before: dict[str, Any] | None, after: dict[str, Any]) -> RenderableType:
+    """A screenful of `after`, with rates and quantiles since `before` (without it: quantiles since the feed began)."""
+    return screen(after, change(before, after) if before is not None else None)
+
+
+_TARGET = "tickcast_latency_target_seconds"
+
+
+def _log(log: LogFigures | None) -> dict[str, Any] | None:
+    if log is None:
+        return None
+    figures = log._asdict()
+    del figures["readers"]
+    return figures
+
+
+def _by_label(rows: Iterable[Row], label: str, **names: str) -> dict[str, dict[str, Any]]:
+    """{value of `label`: {key: n, or {value of the metric's other label: n}}} of the metrics in `names`."""
+    found: dict[str, dict[str, Any]] = {}
+    keys = {name: key for key, name in names.items()}
+    for row in rows:
+        key = keys.get(row.name)
+        if key is None:
+            continue
+        one = found.setdefault(row.labels[label], {})
+        others = [value for other, value in row.labels.items() if other != label]
+        if others:
+            one.setdefault(key, {})[others[0]] = row.value
+        else:
+            one[key] = row.value
+    blank: dict[str, Any] = {"ticks": {}, "rejected": {}, "sent": 0, "dropped": {}}
+    return {name: {key: one.get(key, blank[key]) for key in names} for name, one in found.items()}
+
+
+def _latency(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    order = list(STAGES)
+    listed = []
+    for row in rows:
+        if row.name == "tickcast_latency_seconds":
+            assert row.histogram is not None
+            listed.append({**row.labels, **_figures(row.histogram), "buckets": row.histogram.report()["counts"]})
+    listed.sort(key=lambda one: (order.index(one["stage"]) if one["stage"] in order else len(order), one["transport"]))
+    return listed
+
+
+def _figures(histogram: Histogram) -> dict[str, Any]:
+    count = histogram.count
+    values = histogram.quantiles(list(QUANTILES.values())) if count else [None] * len(QUANTILES)
+    return {
+        "count": count,
+        "sum_ns": histogram.sum_ns,
+        **dict(zip(QUANTILES, values, strict=True)),
+        "max_ns": histogram.max_ns if count else None,
+        "negative": histogram.negative,
+    }
+
+
+def _latency_between(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    was = {(one["stage"], one["transport"]): one for one in before}
+    listed = []
+    for one in after:
+        earlier = was.get((one["stage"], one["transport"]))
+        interval = _histogram(one)
+        if earlier is not None:
+            interval = interval.since(_histogram(earlier))
+        listed.append({"stage": one["stage"], "transport": one["transport"], **_figures(interval)})
+    return listed
+
+
+def _histogram(one: dict[str, Any]) -> Histogram:
+    histogram = Histogram()
+    histogram.merge_report(
+        {
+            "counts": one["buckets"],
+            "sum_ns": one["sum_ns"],
+            "max_ns": one["max_ns"] or 0,
+            "negative": one["negative"],
+        }
+    )
+    return histogram
+
+
+def _bots(rows: Iterable[Row], now: int) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = defaultdict(
+        lambda: {
+            "ticks": 0,
+            "gaps": {},
+            "lost": {},
+            "lag_ns": None,
+            "report_age_ns": None,
+            "clock_offset_ns": None,
+            "latency": [],
+        }
+    )
+    for row in rows:
+        if "bot" not in row.labels:
+            continue
+        bot = found[row.labels["bot"]]
+        match row.name:
+            case "tickcast_bot_ticks_total":
+                bot["ticks"] = row.value
+            case "tickcast_gaps_total":
+                bot["gaps"][row.labels["cause"]] = row.value
+            case "tickcast_lost_ticks_total":
+                bot["lost"][row.labels["cause"]] = row.value
+            case "tickcast_bot_lag_seconds":
+                bot["lag_ns"] = row.value
+            case "tickcast_bot_report_timestamp_seconds":
+                bot["report_age_ns"] = max(0, now - row.value)
+            case "tickcast_clock_offset_seconds":
+                bot["clock_offset_ns"] = row.value
+            case "tickcast_bot_latency_seconds":
+                assert row.histogram is not None
+                bot["latency"].append({"transport": row.labels["transport"], **_figures(row.histogram)})
+    return [{"bot": name, **bot} for name, bot in sorted(found.items())]

@@ -1,0 +1,163 @@
+"""feed.monitor.exporter: what Prometheus' own parser reads back is what was counted."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from feed.errors import LogMissing
+from feed.log.reader import LogReader
+from feed.metrics.table import BY_NAME, METRICS
+from feed.monitor.exporter import Exporter, state_targets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from prometheus_client.core import Metric
+
+    from tests.monitor.conftest import FakeFeed
+
+TARGETS_NS = {0.5: 13_400, 0.99: 100_000}
+
+
+@pytest.fixture
+def scrape(fake_feed: FakeFeed) -> Callable[[], dict[str, Metric]]:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Exporter(fake_feed.directory, TARGETS_NS.values()))
+
+    def scraped() -> dict[str, Metric]:
+        text = generate_latest(registry).decode()
+        families = {family.name: family for family in text_string_to_metric_families(text)}
+        strict = {family.name for family in parse_openmetrics(openmetrics.generate_latest(registry).decode())}  # type: ignore[no-untyped-call]
+        assert {name.removesuffix("_total") for name in families} == strict
+        return families
+
+    return scraped
+
+
+def samples(family: Metric) -> dict[tuple[str, ...], float]:
+    found = {
+        (sample.name, *(sample.labels[name] for name in labels_of(family))): sample.value for sample in family.samples
+    }
+    assert len(found) == len(family.samples), "a series must be there once"
+    return found
+
+
+def test_counters_and_gauges_come_out_in_the_units_of_their_names(
+    fake_feed: FakeFeed, scrape: Callable[[], dict[str, Metric]]
+) -> None:
+    fake_feed.tick(3)
+    fake_feed.counters.gauge("tickcast_clock_offset_seconds", bot='far\\away "b"').set(-1_500)
+    state_targets(fake_feed.counters, TARGETS_NS)
+    found = scrape()
+    assert samples(found["tickcast_ticks"]) == {("tickcast_ticks_total", "sim", "quote"): 3}
+    assert samples(found["tickcast_clock_offset_seconds"]) == {
+        ("tickcast_clock_offset_seconds", 'far\\away "b"'): -1.5e-6
+    }
+    assert samples(found["tickcast_latency_target_seconds"]) == {
+        ("tickcast_latency_target_seconds", "0.5"): 1.34e-05,
+        ("tickcast_latency_target_seconds", "0.99"): 1e-4,
+    }
+    assert found["tickcast_ticks"].type == "counter"
+    assert found["tickcast_ticks"].documentation == BY_NAME["tickcast_ticks_total"].help
+
+
+def test_histograms_are_cumulative_with_an_edge_at_every_target(
+    fake_feed: FakeFeed, scrape: Callable[[], dict[str, Metric]]
+) -> None:
+    histogram = fake_feed.counters.histogram("tickcast_latency_seconds", stage="total", transport="shm")
+    for ns in (50, 13_000, 14_000, 20_000_000_000, -5):
+        histogram.record(ns)
+    family = scrape()["tickcast_latency_seconds"]
+    buckets = {s.labels["le"]: s.value for s in family.samples if s.name.endswith("_bucket")}
+    assert len(buckets) <= 24
+    assert (buckets["1e-07"], buckets["1.34e-05"], buckets["0.0001"], buckets["10"], buckets["+Inf"]) == (1, 2, 3, 3, 4)
+    assert list(buckets.values()) == sorted(buckets.values())
+    found = {s.name: s.value for s in family.samples if "le" not in s.labels}
+    assert found["tickcast_latency_seconds_count"] == 4
+    assert found["tickcast_latency_seconds_sum"] == pytest.approx((50 + 13_000 + 14_000 + 20_000_000_000) / 1e9)
+    assert samples(scrape()["tickcast_latency_negative"]) == {("tickcast_latency_negative_total", "total", "shm"): 1}
+
+
+def test_the_logs_figures(fake_feed: FakeFeed, scrape: Callable[[], dict[str, Metric]]) -> None:
+    fake_feed.tick(10)
+    with (
+        LogReader.open(fake_feed.directory, name="archive", start="begin"),
+        LogReader.open(fake_feed.directory, start="begin"),
+        LogReader.open(fake_feed.directory),
+    ):
+        found = scrape()
+    assert samples(found["tickcast_log_bytes"]) == {("tickcast_log_bytes",): 1 << 20}
+    assert samples(found["tickcast_log_ticks"]) == {("tickcast_log_ticks_total",): 10}
+    lag = fake_feed.writer.position
+    assert samples(found["tickcast_reader_lag_bytes"]) == {
+        ("tickcast_reader_lag_bytes", "archive"): lag,
+        ("tickcast_reader_lag_bytes", "unnamed"): lag,
+    }
+    assert samples(found["tickcast_log_commit_timestamp_seconds"]).popitem()[1] > 1.6e9
+
+
+def test_the_horizon_is_of_the_rate_since_the_last_scrape(fake_feed: FakeFeed) -> None:
+    epoch = fake_feed.writer.epoch
+    clock = iter([epoch + 10**9, epoch + 3 * 10**9, epoch + 4 * 10**9])
+    exporter = Exporter(fake_feed.directory, clock_ns=lambda: next(clock))
+
+    def horizon_s() -> float:
+        families = {family.name: family for family in exporter.collect()}
+        return float(families["tickcast_log_horizon_seconds"].samples[0].value)
+
+    fake_feed.tick(100)
+    first = fake_feed.writer.position
+    assert horizon_s() == pytest.approx((1 << 20) / first)
+    fake_feed.tick(300)
+    assert horizon_s() == pytest.approx((1 << 20) * 2 / (fake_feed.writer.position - first))
+    assert horizon_s() == math.inf
+
+
+def test_without_a_log_there_are_still_the_counters(
+    fake_feed: FakeFeed, scrape: Callable[[], dict[str, Metric]]
+) -> None:
+    fake_feed.tick()
+    (fake_feed.directory / "log").unlink()
+    found = scrape()
+    assert "tickcast_log_bytes" not in found
+    assert "tickcast_ticks" in found
+
+
+def test_without_a_feed_there_is_nothing(tmp_path: Path) -> None:
+    with pytest.raises(LogMissing):
+        Exporter(tmp_path)
+
+
+def test_every_metric_of_the_table_can_be_exported(
+    fake_feed: FakeFeed, scrape: Callable[[], dict[str, Metric]]
+) -> None:
+    fake_feed.tick()
+    for metric in METRICS:
+        if not metric.derived:
+            getattr(fake_feed.counters, metric.kind)(metric.name, **dict.fromkeys(metric.labels, "x"))
+    with LogReader.open(fake_feed.directory):
+        found = scrape()
+    names = {metric.name.removesuffix("_total") for metric in METRICS}
+    assert set(found) == names
+    assert all(set(s.labels) - {"le"} == set(labels_of(family)) for family in found.values() for s in family.samples)
+
+
+def labels_of(family: Metric) -> tuple[str, ...]:
+    return (BY_NAME.get(family.name) or BY_NAME[f"{family.name}_total"]).labels
+
+
+def test_refusals_are_exported(fake_feed: FakeFeed, scrape: Callable[[], dict[str, Metric]]) -> None:
+    for i in range(BY_NAME["tickcast_bot_lag_seconds"].limit + 2):
+        fake_feed.counters.gauge("tickcast_bot_lag_seconds", bot=f"bot{i}")
+    found = scrape()
+    assert samples(found["tickcast_metrics_refused"]) == {("tickcast_metrics_refused_total",): 2}
+    assert len(found["tickcast_bot_lag_seconds"].samples) == BY_NAME["tickcast_bot_lag_seconds"].limit

@@ -1,0 +1,84 @@
+"""feed.monitor.screen: people see the figures, and the bad ones in red."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from feed.log.reader import LogReader
+from feed.monitor.exporter import state_targets
+from feed.monitor.screen import duration
+from feed.monitor.stat import render, snapshot
+
+if TYPE_CHECKING:
+    from tests.monitor.conftest import FakeFeed
+
+
+def shown(before: dict[str, Any] | None, after: dict[str, Any], *, colour: bool = False) -> str:
+    console = Console(file=io.StringIO(), width=160, force_terminal=colour, color_system="standard" if colour else None)
+    console.print(render(before, after))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_everything_is_on_the_screen(fake_feed: FakeFeed) -> None:
+    fake_feed.beat("publish.tcp", age_ns=60 * 10**9, restarts=2)
+    state_targets(fake_feed.counters, {0.5: 13_400, 0.99: 100_000})
+    before = snapshot(fake_feed.directory)
+    fake_feed.tick(1234)
+    fake_feed.counters.counter("tickcast_dropped_total", publisher="tcp", cause="full").add(7)
+    fake_feed.counters.counter("tickcast_bot_ticks_total", bot="mean").add(9)
+    fake_feed.counters.counter("tickcast_gaps_total", bot="mean", cause="slow").add(3)
+    with LogReader.open(fake_feed.directory, name="archive"):
+        text = shown(before, snapshot(fake_feed.directory))
+    for word in (
+        *("feed main", "next seq 1,235", "1 topics", "ticks/s", "the log holds", "ingest", "stuck"),
+        *("sim", "1,234  (quote 1,234)", "full 7", "total", "20 µs", "9 µs", "p50 ≤ 13.4 µs, p99 ≤ 100 µs"),
+        *("archive", "mean", "slow 3"),
+    ):
+        assert word in text
+
+
+def test_a_missed_target_is_red_and_a_kept_one_green(fake_feed: FakeFeed) -> None:
+    fake_feed.tick()
+    state_targets(fake_feed.counters, {0.5: 13_400, 0.99: 100_000})
+    text = shown(None, snapshot(fake_feed.directory), colour=True)
+    (total,) = (line for line in text.splitlines() if "20 µs" in line)
+    assert re.search(r"\x1b\[1;31m *20 µs.*\x1b\[32m *20 µs", total)
+
+
+def test_a_dead_feed_says_so(fake_feed: FakeFeed) -> None:
+    fake_feed.end_log()
+    assert "its log is closed" in shown(None, snapshot(fake_feed.directory))
+    (fake_feed.directory / "log").unlink()
+    assert "there is no log" in shown(None, snapshot(fake_feed.directory))
+
+
+def test_an_empty_feed_has_only_its_headline(fake_feed: FakeFeed) -> None:
+    (fake_feed.directory / "counters").unlink()
+    text = shown(None, snapshot(fake_feed.directory))
+    assert text.startswith("feed main")
+    assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        (None, "-"),
+        (0, "0 ns"),
+        (420, "420 ns"),
+        (999.4, "999 ns"),
+        (999.6, "1 µs"),
+        (13_400, "13.4 µs"),
+        (1_234_567, "1.23 ms"),
+        (-2_000_000, "-2 ms"),
+        (5_000_000_000, "5 s"),
+        (4_000_000_000_000, "4,000 s"),
+    ],
+)
+def test_durations_for_people(ns: float | None, text: str) -> None:
+    assert duration(ns) == text
