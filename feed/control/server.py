@@ -19,9 +19,9 @@ import zmq
 
 from feed import clock, ports
 from feed.control.directory import SymbolIndex, directory_answer
+from feed.control.log_view import LogView
 from feed.control.stats import Bots, parse_report
 from feed.errors import ControlError, LogError, TickcastError
-from feed.log.reader import LogReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ class Control:
         self._config = config
         self._directory = directory
         self._bots = Bots(counters)
-        self._log: LogReader | None = None
+        self._log: LogView | None = None
         self._symbols = SymbolIndex()
         self._topics_seen = 0
         self._boot_id = clock.boot_id()
@@ -103,7 +103,7 @@ class Control:
         (self._directory / "endpoints" / self.name).unlink(missing_ok=True)
         self._socket.close(linger=0)
         self._context.term()
-        self._leave_log()
+        self._log = None
 
     def answer(self, request: bytes) -> bytes:
         """One request's answer, both JSON; whatever is wrong with the request is in the answer."""
@@ -153,14 +153,13 @@ class Control:
 
     # --- log and socket -------------------------------------------------------------------------------------------
 
-    def _open_log(self) -> LogReader:
+    def _open_log(self) -> LogView:
         """The log of the present epoch, its new topics taken in. Raises ControlError while there is none."""
-        if self._log is not None and self._log.state != "open":
-            self._leave_log()
-        if self._log is None:
+        if self._log is None or not self._log.open:
             try:
-                self._log = LogReader.open(self._directory, name=self.name)
+                self._log = LogView(self._directory)
             except LogError as error:
+                self._log = None
                 raise ControlError("the feed has no log yet; ask again", found=str(error)) from None
             self._symbols, self._topics_seen = SymbolIndex(), 0
         count = min(self._log.topic_count, self._topics_seen + TOPICS_PER_REQUEST)
@@ -176,11 +175,6 @@ class Control:
             with contextlib.suppress(OSError):
                 bound[name] = (self._directory / "endpoints" / name).read_text().strip()
         return bound
-
-    def _leave_log(self) -> None:
-        if self._log is not None:
-            self._log.close()
-            self._log = None
 
     def _bind(self, text: str) -> zmq.Socket[bytes]:
         endpoint = ports.parse_endpoint(text, where="control.endpoint")
