@@ -32,7 +32,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from feed import agent
-from feed.agent import Agent
 from feed.clock import now_ns
 from feed.config import FeedConfig, duration_ns, from_json, size_bytes, to_json
 from feed.control.server import Control
@@ -49,6 +48,8 @@ from feed.sources.sim import Sim
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from feed.agent import Agent
+
     from feed.log.sink import Sink
     from feed.sources.source import Source
 
@@ -64,8 +65,8 @@ BACKOFF_S = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 STEADY_S = 10.0
 DRAIN_S = {"ingest": 0.3, "publish": 0.7}
-"""How long an agent of a kind may drain, OTHER_DRAIN_S where it is not named. With EXIT_S for each kind's process to end,
-all of it is less than the 2 s that SIGTERM may take."""
+"""How long an agent of a kind may drain, OTHER_DRAIN_S where it is not named. With EXIT_S for each kind's process to
+end, all of it is less than the 2 s that SIGTERM may take."""
 
 OTHER_DRAIN_S = 0.1
 EXIT_S = 0.25
@@ -73,7 +74,7 @@ START_S = 10.0
 HORIZON_AFTER_S = 2.0
 
 
-# --- 1. what there is to run, in the order of the data ---------------------------------------------------------------
+# --- 1. what there is to run, in the order of the data ----------------------------------------------------------------
 
 
 def _agent_names(config: FeedConfig) -> list[str]:
@@ -285,7 +286,8 @@ class Processes(Feed):
     def _start(self, child: _Child) -> None:
         child.started = time.monotonic()
         child.process = subprocess.Popen(
-            [sys.executable, "-m", "feed.supervisor", child.name, self.log_level, str(os.getpid())], stdin=subprocess.PIPE
+            [sys.executable, "-m", "feed.supervisor", child.name, self.log_level, str(os.getpid())],
+            stdin=subprocess.PIPE,
         )
         assert child.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -461,7 +463,9 @@ def _announce_horizon(feed: Feed) -> None:
             feed.tick(0.5)
             rate = (reader.tail - before) / (time.monotonic() - began)
             if rate > 0:
-                log.info("the log holds the last %.0f s at the present rate (%.1f MB/s)", reader.log_bytes / rate, rate / 1e6)
+                log.info(
+                    "the log holds the last %.0f s at the present rate (%.1f MB/s)", reader.log_bytes / rate, rate / 1e6
+                )
     except LogMissing:
         return
 
@@ -475,7 +479,7 @@ def _summary(feed: Feed, seconds: float) -> str:
     return f"ended cleanly after {seconds:.1f} s: {ticks:,} ticks, {rejected:,} rejected, {restarts} restarts"
 
 
-# --- 4. a child process -------------------------------------------------------------------------------------------------
+# --- 4. a child process -----------------------------------------------------------------------------------------------
 
 
 def _child(name: str, log_level: str, parent: int) -> int:
@@ -499,7 +503,7 @@ def _child(name: str, log_level: str, parent: int) -> int:
 
 
 def _die_with(parent: int) -> None:
-    """SIGTERM for us when the supervisor is killed: no orphan keeps the log or an address (prctl(2), PR_SET_PDEATHSIG)."""
+    """SIGTERM for us when the supervisor is killed: no orphan keeps the log or an address (PR_SET_PDEATHSIG, prctl(2))."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)

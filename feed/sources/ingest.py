@@ -1,7 +1,7 @@
 """The first agent of the way: turns the sources and lets their ticks into the log.
 
-One source is polled in the sequencer's own thread and appends straight to the log. Several have a thread and a ring each,
-drained in the order of arrival, so that none can hold up another.
+One source is polled in the sequencer's own thread and appends straight to the log. Several have a thread and a ring
+each, drained in the order of arrival, so that none can hold up another.
 """
 
 from __future__ import annotations
