@@ -1,0 +1,263 @@
+"""The command `feed`: reads options, calls the part that does it, prints what comes back. No logic lives here.
+
+Exit status: 0 done, 2 what was typed or configured is wrong, 1 anything else that went wrong.
+"""
+
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import orjson
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from feed import config, plan
+from feed.errors import CallerError, TickcastError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="feed",
+    help="Fan market data out to trading bots: run the feed, watch its latency.\n\n"
+    "Begin with: feed demo --for 20, and beside it: bots watch AAPL",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they print local variables, and with them credentials
+    rich_markup_mode=None,
+)
+bench_app = typer.Typer(
+    name="bench",
+    help="Measure this machine. Every figure comes with its inputs, and with --vs beside a peer in the same run.",
+    no_args_is_help=True,
+)
+app.add_typer(bench_app)
+
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="[CONFIG]", help="TOML file; config/feed.toml shows every key. Default: defaults."),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. publish.tcp.hwm=5000; may be repeated."),
+]
+For = Annotated[
+    float | None, typer.Option("--for", metavar="SECONDS", min=0, help="End cleanly after so long. Default: at Ctrl-C.")
+]
+Level = Annotated[LogLevel, typer.Option("--log-level", help="What the daemon says on stderr.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
+
+
+@app.command(epilog="Example: feed run config/feed.toml --set source.sim.rate=2000 --for 60")
+def run(file: ConfigFile = None, sets: Sets = None, seconds: For = None, log_level: Level = "info") -> None:
+    """Run the feed daemon until Ctrl-C or SIGTERM: sources into the log, publishers, control, monitor."""
+    _run(config.load(file, os.environ, sets or ()), seconds, log_level)
+
+
+@app.command(epilog="Example: feed demo --for 20")
+def demo(seconds: For = None, sets: Sets = None, log_level: Level = "warning") -> None:
+    """Run the simulator (100 symbols, 50,000 ticks/s) with three bots; show rates, latency and gaps live."""
+    from feed import demo as show  # noqa: PLC0415 - it loads every stage
+
+    settings = config.load(None, os.environ, sets or ())
+    raise typer.Exit(show.run(settings, duration_s=seconds, log_level=log_level))
+
+
+@app.command(epilog="Example: feed replay session.dbn.zst --speed 10 --set feed.wait_bots=1")
+def replay(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="DBN files, raw or zstd, merged by time.")],
+    *,
+    speed: Annotated[str, typer.Option(help="1 as recorded, 10 ten times faster, max as fast as possible.")] = "1",
+    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end, until Ctrl-C.")] = False,
+    file: Annotated[Path | None, typer.Option("--config", help="Take all but the sources from this file.")] = None,
+    sets: Sets = None,
+    seconds: For = None,
+    log_level: Level = "info",
+) -> None:
+    """Run the feed on recorded files; it ends when they do. feed.wait_bots=N holds it until N bots are there."""
+    source = {"kind": "replay", "files": [str(each) for each in files], "speed": speed, "loop": loop}
+    base = {"source": {"replay": source}, "feed": {"linger": False}}
+    _run(config.load(file, os.environ, sets or (), base=base), seconds, log_level)
+
+
+@app.command(epilog="Example: feed check config/feed.toml --set log.bytes=64MiB")
+def check(file: ConfigFile = None, sets: Sets = None) -> None:
+    """Say everything that is wrong with a configuration, or show the plan it makes; starts nothing."""
+    errors = config.check(file, os.environ, sets or ())
+    for error in errors:
+        typer.echo(f"error: {error}", err=True)
+    if errors:
+        raise typer.Exit(2)
+    typer.echo(plan.picture(config.load(file, os.environ, sets or ())))
+
+
+@app.command(epilog="Example: feed stat --json --interval 5")
+def stat(
+    file: ConfigFile = None,
+    sets: Sets = None,
+    *,
+    as_json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again every interval, until Ctrl-C.")] = False,
+    interval: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Between two looks.")] = 1.0,
+) -> None:
+    """Show a running feed's rates, latency against targets, gaps and lags, read from its memory without its help."""
+    from feed.monitor import stat as figures  # noqa: PLC0415 - a command loads only what it needs
+
+    directory = config.load(file, os.environ, sets or ()).directory
+    before = figures.snapshot(directory)
+    with Live(auto_refresh=False) as live:
+        while True:
+            time.sleep(interval)
+            after = figures.snapshot(directory, before)
+            if as_json:
+                typer.echo(orjson.dumps(after).decode())
+            else:
+                live.update(figures.render(before, after), refresh=True)
+            if not watch:
+                return
+            before = after
+
+
+Over = Annotated[Literal["shm", "ipc", "tcp"] | None, typer.Option("--transport", help="How ticks reach the bots.")]
+Idle = Annotated[Literal["spin", "park"] | None, typer.Option("--idle", help="How bots wait: spin takes a core each.")]
+Use = Annotated[
+    Literal["callback", "batch", "native"],
+    typer.Option("--api", help="callback: one call per tick; batch: recv_many; native: no Python."),
+]
+Rate = Annotated[float | None, typer.Option("--rate", min=0, help="Ticks per second, 0 is flat out.")]
+BotCount = Annotated[int | None, typer.Option("--bots", help="How many bots.")]
+SymbolCount = Annotated[int | None, typer.Option("--symbols", help="How many symbols, of Zipf activity.")]
+Ticks = Annotated[
+    int | None, typer.Option("--ticks", help="How many ticks count; a tenth more warm up. Default: seconds' worth.")
+]
+As = Annotated[
+    Literal["many", "one"], typer.Option("--processes", help="one: writer and publisher share a thread (tcp, ipc).")
+]
+Batch = Annotated[int, typer.Option("--batch", help="Ticks of a topic per frame at most; 1 is one frame a tick.")]
+Versus = Annotated[
+    Literal["libzmq-c", "pyzmq"] | None,
+    typer.Option("--vs", help="Alternate with this peer in the same call (tcp, ipc; 1 bot)."),
+]
+Rounds = Annotated[int, typer.Option("--alternations", help="How often with --vs; the median counts.")]
+
+
+@bench_app.command(epilog="Example: feed bench latency --transport tcp --rate 5000 --vs libzmq-c --json")
+def latency(
+    *,
+    transport: Over = None,
+    idle: Idle = None,
+    api: Use = "callback",
+    rate: Rate = None,
+    bots: BotCount = None,
+    symbols: SymbolCount = None,
+    ticks: Ticks = None,
+    processes: As = "many",
+    batch: Batch = 64,
+    vs: Versus = None,
+    alternations: Rounds = 7,
+    as_json: Json = False,
+) -> None:
+    """From the sender's call to the bot's callback, at a paced rate; never quoted from a saturated run.
+
+    Unless told otherwise: shm, spinning, 10,000 ticks/s of one symbol to one bot's callback.
+    """
+    _bench("latency", locals())
+
+
+@bench_app.command(epilog="Example: feed bench throughput --transport shm --api batch")
+def throughput(
+    *,
+    transport: Over = None,
+    idle: Idle = None,
+    api: Use = "callback",
+    symbols: SymbolCount = None,
+    ticks: Ticks = None,
+    processes: As = "many",
+    batch: Batch = 64,
+    vs: Versus = None,
+    alternations: Rounds = 7,
+    as_json: Json = False,
+) -> None:
+    """Ticks per second, flat out, to one bot that the writer waits for and that reads all; checksums compared.
+
+    Unless told otherwise: shm, 100 symbols, one bot's callback; --api batch reads with recv_many.
+    """
+    _bench("throughput", locals())
+
+
+@bench_app.command(epilog="Example: feed bench fanout --bots 24 --rate 2000")
+def fanout(
+    *,
+    transport: Annotated[
+        Literal["mixed", "shm", "ipc", "tcp"] | None, typer.Option("--transport", help="mixed: shm and tcp.")
+    ] = None,
+    idle: Idle = None,
+    api: Use = "callback",
+    rate: Rate = None,
+    bots: BotCount = None,
+    symbols: SymbolCount = None,
+    ticks: Ticks = None,
+    batch: Batch = 64,
+    as_json: Json = False,
+) -> None:
+    """Many bots on ten symbols each: what each got, quantiles, first-to-last skew, CPU; --rate 0: the writer's cost.
+
+    Unless told otherwise: 24 bots, every other one over shm and over tcp, 100 symbols, 50,000 ticks/s.
+    """
+    _bench("fanout", locals())
+
+
+def main() -> None:
+    """The entry point: errors of ours are one line on stderr, never a traceback."""
+    try:
+        app()
+    except CallerError as error:
+        sys.exit(_complain(error, 2))
+    except TickcastError as error:
+        sys.exit(_complain(error, 1))
+
+
+def _bench(name: str, given: dict[str, Any]) -> None:
+    from feed.bench.plan import Options  # noqa: PLC0415 - a command loads only what it needs
+    from feed.bench.run import run as measure  # noqa: PLC0415
+
+    as_json = given.pop("as_json")
+    options = msgspec.convert({"bench": name, **given}, Options)
+    results = measure(options, lambda what: typer.echo(what, err=True))
+    if as_json:
+        typer.echo(msgspec.json.encode(results).decode())
+    else:
+        Console().print(_table([msgspec.to_builtins(result) for result in results]))
+
+
+def _table(columns: list[dict[str, Any]]) -> Table:
+    """A column for each measurement, a row for each figure that any of them has."""
+    for column in columns:
+        column |= {key: value for key, value in column.pop("detail").items() if not isinstance(value, list)}
+    table = Table("figure", *("peer" if column["peer"] else "ours" for column in columns), box=None)
+    for name in dict.fromkeys(name for column in columns for name in column):
+        values = [column.get(name) for column in columns]
+        if any(value is not None for value in values):
+            table.add_row(
+                name, *(f"{value:,}" if isinstance(value, int | float) else str(value or "") for value in values)
+            )
+    return table
+
+
+def _run(settings: config.FeedConfig, seconds: float | None, log_level: LogLevel) -> None:
+    from feed import supervisor  # noqa: PLC0415 - it loads every stage
+
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    raise typer.Exit(supervisor.run(settings, duration_s=seconds, log_level=log_level))
+
+
+def _complain(error: TickcastError, status: int) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return status

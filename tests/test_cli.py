@@ -1,0 +1,187 @@
+"""The command `feed`: its help teaches and its examples parse; errors are one line."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+from rich.text import Text
+from typer.testing import CliRunner
+
+import feed
+from feed import cli, config
+from feed.errors import HostError
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = ["run", "demo", "replay", "check", "stat", "bench latency", "bench throughput", "bench fanout"]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
+    """What the commands called, which here does nothing."""
+    made: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+
+    def does(name: str, answer: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            made.append((name, args, kwargs))
+            return answer
+
+        return call
+
+    class Measured(msgspec.Struct):
+        peer: str | None
+        p50_us: float
+        detail: dict[str, Any]
+
+    measured = [Measured(None, 1.5, {"idle": "spin", "per_bot": []}), Measured("pyzmq", 1234.5, {"idle": "park"})]
+    stubs: dict[str, dict[str, Any]] = {
+        "feed.supervisor": {"run": does("run", 0)},
+        "feed.demo": {"run": does("demo", 0)},
+        "feed.bench.run": {"run": does("bench", measured)},
+        "feed.monitor.stat": {"snapshot": does("snapshot", {"x": 1}), "render": does("render", Text("drawn"))},
+    }
+    for name, attributes in stubs.items():
+        stub = types.ModuleType(name)
+        vars(stub).update(attributes)
+        monkeypatch.setitem(sys.modules, name, stub)
+        parent, _, own = name.rpartition(".")
+        monkeypatch.setattr(sys.modules.get(parent, feed), own, stub, raising=False)
+    return made
+
+
+def invoke(*args: str) -> Any:
+    return CliRunner().invoke(cli.app, list(args))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_and_its_example_works(
+    command: str, calls: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = invoke(*command.split(), "--help")
+    assert shown.exit_code == 0
+    example = re.search(r"Example: (feed .*(?:\n\s+.+)*)", shown.output)
+    assert example is not None, shown.output
+    words = shlex.split(example[1])
+    assert words[: len(command.split()) + 1] == ["feed", *command.split()]
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    (tmp_path / "session.dbn.zst").touch()
+    monkeypatch.chdir(tmp_path)
+    result = invoke(*words[1:], *(["--interval", "0.1"] if command == "stat" else []))
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert calls or command == "check"
+
+
+def test_every_command_is_in_the_help_and_has_help_itself() -> None:
+    shown = invoke("--help").output
+    for command in {each.split()[0] for each in COMMANDS}:
+        assert re.search(rf"^  {command} +\w", shown, re.M)
+
+
+def test_run_hands_over_the_configuration(calls: list[Any]) -> None:
+    assert invoke("run", "--set", "source.sim.rate=5", "--for", "2", "--log-level", "error").exit_code == 0
+    ((name, (loaded,), options),) = calls
+    assert name == "run"
+    assert loaded == config.load(None, {}, ["source.sim.rate=5"])
+    assert (options["duration_s"], options["log_level"]) == (2, "error")
+
+
+def test_the_environment_counts(calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TICKCAST_FEED__NAME", "other")
+    assert invoke("demo").exit_code == 0
+    assert calls[0][1][0].feed.name == "other"
+
+
+def test_replay_makes_a_source_of_its_files(calls: list[Any], tmp_path: Path) -> None:
+    files = [tmp_path / "a.dbn", tmp_path / "b.dbn"]
+    for file in files:
+        file.touch()
+    assert invoke("replay", *map(str, files), "--speed", "max", "--loop").exit_code == 0
+    loaded = calls[0][1][0]
+    assert loaded.source == {"replay": config.ReplayConfig(files=[str(f) for f in files], speed="max", loop=True)}
+    assert loaded.feed.linger is False
+
+
+def test_replay_takes_the_rest_from_a_file(calls: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "a.dbn").touch()
+    assert invoke("replay", str(tmp_path / "a.dbn"), "--config", str(ROOT / "config" / "lab.toml")).exit_code == 0
+    assert set(calls[0][1][0].publish) == {"tcp"}
+    assert set(calls[0][1][0].source) == {"replay"}
+
+
+def test_check_draws_the_plan() -> None:
+    shown = invoke("check", str(ROOT / "config" / "feed.toml"))
+    assert shown.exit_code == 0
+    assert "publish.tcp" in shown.output
+    assert "tcp://127.0.0.1:5551" in shown.output
+
+
+def test_check_says_every_fault(tmp_path: Path) -> None:
+    (tmp_path / "feed.toml").write_text("[feed]\nnam = 1\n[log]\nbytes = 2\n")
+    shown = invoke("check", str(tmp_path / "feed.toml"), "--set", "x")
+    assert shown.exit_code == 2
+    assert shown.stderr.count("error: ") == 3
+    assert shown.stdout == ""
+
+
+def test_stat_is_drawn_once_or_is_json(calls: list[Any]) -> None:
+    assert "drawn" in invoke("stat", "--interval", "0.1").output
+    assert [name for name, _, _ in calls] == ["snapshot", "snapshot", "render"]
+    assert orjson.loads(invoke("stat", "--json", "--interval", "0.1").output) == {"x": 1}
+
+
+def test_bench_prints_a_table_or_one_json_array(calls: list[Any]) -> None:
+    shown = invoke("bench", "latency", "--transport", "tcp", "--vs", "pyzmq")
+    assert shown.exit_code == 0, shown.exception
+    assert re.search(r"p50_us +1\.5 +1,234\.5", shown.output)
+    assert "per_bot" not in shown.output
+    options = calls[0][1][0]
+    assert (options.bench, options.transport, options.vs, options.rate) == ("latency", "tcp", "pyzmq", None)
+    assert len(orjson.loads(invoke("bench", "fanout", "--json").stdout)) == 2
+
+
+def test_an_option_that_is_none_is_refused() -> None:
+    for args in (("bench", "latency", "--transport", "pigeon"), ("run", "--for", "-1"), ("replay",), ("fly",)):
+        assert invoke(*args).exit_code == 2
+
+
+def feed_command(*args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "feed", *args]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={**os.environ}, check=False)
+
+
+def test_an_error_of_the_caller_is_one_line_and_status_2() -> None:
+    done = feed_command("check", "/no/such.toml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: /no/such.toml: can't be read: No such file or directory\n"
+
+
+def test_an_error_of_the_machine_is_one_line_and_status_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise HostError("no memory", remedy="Buy some")
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: no memory. Buy some\n"
+
+
+def test_a_wrong_setting_of_run_is_one_line_and_status_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["feed", "run", "--set", "log.bytes=3"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
