@@ -50,11 +50,9 @@ class DbnSymbols:
         spans = self._spans.get(instrument_id, [])
         edges = sorted({0, END_OF_TIME, *(edge for start, end, _ in spans for edge in (start, end))})
         i = bisect_right(edges, ts, hi=len(edges) - 1)
-        symbol = ""
-        for start, end, name in spans:
-            if start <= ts < end:
-                symbol = name  # of two that overlap the later entry holds, as in Databento's own map
-        return self._checked(instrument_id, symbol), edges[i - 1], edges[i]
+        # ES.c.0 and ES.v.0 may well be one instrument: the name that began last, of these the first by alphabet
+        named = min(((-start, name) for start, end, name in spans if start <= ts < end), default=(0, ""))
+        return self._checked(instrument_id, named[1]), edges[i - 1], edges[i]
 
     def tell(self, instrument_id: int, symbol_in: str, symbol_out: str) -> None:
         """A mapping record: from here on this is `symbol_out`, or, if that is but the number again, `symbol_in`."""

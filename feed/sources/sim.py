@@ -57,36 +57,24 @@ class Sim:
                 where=f"source.{name}.rate",
             )
         self.name = name
+        self._config = config
         self._sink = sink
         self._clock = clock
         self._tally = Tally(counters, name)
-        self._ticks = config.ticks
-        self._done = 0
-        self._started = False
+        self._halts_per_million = halts_per_million
         self._start_ns = start_ns
+        self._market: Market | None = None
+        self._done = 0
         self._shown = (clock(), 0)
-        names = symbol_names(config.symbols)
-        self._market = Market(
-            config.seed,
-            [(sink.topic("quote", name), sink.topic("trade", name), sink.topic("status", name)) for name in names],
-            zipf_weights(config.symbols, config.zipf),
-            rate=config.rate,
-            arrivals=config.arrivals,
-            ticks=config.ticks,
-            crossed=config.crossed,
-            halts_per_million=halts_per_million,
-        )
 
     @property
     def finished(self) -> bool:
-        return self._market.finished
+        return self._market is not None and self._market.finished
 
     def poll(self, limit: int) -> int:
-        now = self._clock()
-        if not self._started:
-            self._market.start(self._start_ns or now)
-            self._started = True
-        n = self._market.pour(self._sink, limit, now)
+        if self._market is None:
+            self._market = self._opened()
+        n = self._market.pour(self._sink, limit, self._clock())
         if n:
             self._done += n
             for schema_id, ticks in self._market.take_ticks():
@@ -94,11 +82,11 @@ class Sim:
         return n
 
     def due_ns(self) -> int:
-        return self._market.due_ns if self._started else self._start_ns
+        return self._start_ns if self._market is None else self._market.due_ns
 
     def park(self, timeout_ns: int) -> None:
         now = self._clock()
-        if self._market.full:
+        if self._market is not None and self._market.full:
             sleep_until_ns(now + min(timeout_ns, _FULL_SLEEP_NS))
         elif (due := self.due_ns()) > now:
             sleep_until_ns(min(due, now + timeout_ns))
@@ -107,7 +95,25 @@ class Sim:
         now, (then, done) = self._clock(), self._shown
         self._shown = (now, self._done)
         rate = (self._done - done) * 1e9 / max(1, now - then)
-        return f"{self._done:,}{f' of {self._ticks:,}' if self._ticks else ''} ticks, {rate:,.0f}/s"
+        of = f" of {self._config.ticks:,}" if self._config.ticks else ""
+        return f"{self._done:,}{of} ticks, {rate:,.0f}/s"
 
     def close(self) -> None:
         """Nothing to give back."""
+
+    def _opened(self) -> Market:
+        """The market before its first tick. Not made earlier: a ring takes many topics only while it is drained."""
+        config, topic = self._config, self._sink.topic
+        names = symbol_names(config.symbols)
+        market = Market(
+            config.seed,
+            [(topic("quote", name), topic("trade", name), topic("status", name)) for name in names],
+            zipf_weights(config.symbols, config.zipf),
+            rate=config.rate,
+            arrivals=config.arrivals,
+            ticks=config.ticks,
+            crossed=config.crossed,
+            halts_per_million=self._halts_per_million,
+        )
+        market.start(self._start_ns or self._clock())
+        return market
