@@ -71,7 +71,9 @@ cdef class Counters:
     cdef readonly object directory
     cdef object _map           # the mmap; handles keep it alive
     cdef object _fd
-    cdef object _found         # {(name, label values): (row, stamp)} of rows met so far
+    cdef dict _found           # {(name, label values): index} of the rows met so far
+    cdef list _keys            # the same by index; None: nothing there
+    cdef uint32_t[::1] _stamps # of the rows when they were read, by index
     cdef bint _writable
 
     cdef tuple _value(self, str kind, str name, dict labels)

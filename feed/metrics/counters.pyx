@@ -14,6 +14,7 @@ import errno
 import fcntl
 import mmap
 import os
+from array import array
 from collections import namedtuple
 from pathlib import Path
 
@@ -100,6 +101,8 @@ cdef class Counters:
         self.header = <tc_counters_header*>self.base
         self.table = <tc_counter_row*>(self.base + TC_COUNTERS_PAGE)
         self._found = {}
+        self._keys = [None] * TC_COUNTERS_ROWS
+        self._stamps = array("I", bytes(4 * TC_COUNTERS_ROWS))
         self._writable = writable
         return self
 
@@ -140,7 +143,6 @@ cdef class Counters:
             tc_counters_begin_row(row)
             row.kind = TC_ROW_RETIRED
             tc_counters_publish_row(row)
-            del self._found[name, values]
         return True
 
     def rows(self):
@@ -199,19 +201,24 @@ cdef class Counters:
         return self._map, <uintptr_t>(self.base + self.table[<uint32_t>index].value)
 
     cdef object _find(self, tuple key):
-        """Index of a row by key, from what this process has met or the rows made since; None if there is none."""
+        """Index of the row of `key`, None if there is none. Looks at every stamp, reads the rows that have changed."""
         cdef tc_counter_row row
         cdef uint32_t index
-        known = self._found.get(key)
-        if known is not None and self.table[<uint32_t>known[0]].stamp == known[1]:
-            return known[0]
-        found = {}  # put in place whole: another thread may be asking too
         for index in range(min(tc_counters_used(self.header), TC_COUNTERS_ROWS)):
-            if tc_counters_copy_row(&self.table[index], &row) and row.kind != TC_ROW_RETIRED:
-                found[_name(&row), tuple(_labels(&row).values())] = (index, row.stamp)
-        self._found = found
-        known = found.get(key)
-        return None if known is None else known[0]
+            if self.table[index].stamp == self._stamps[index]:
+                continue
+            known = self._keys[index]
+            if known is not None and self._found.get(known) == index:
+                del self._found[known]
+            self._keys[index] = None
+            if not tc_counters_copy_row(&self.table[index], &row):
+                continue
+            self._stamps[index] = row.stamp
+            if row.kind != TC_ROW_RETIRED:
+                known = (_name(&row), tuple(_labels(&row).values()))
+                self._keys[index] = known
+                self._found[known] = index
+        return self._found.get(key)
 
     cdef object _make(self, object metric, tuple key):
         """Under the lock: give a row to `key`, a retired one of its size or a new one; None if there is no room."""
@@ -219,7 +226,7 @@ cdef class Counters:
         cdef uint32_t used = min(tc_counters_used(self.header), TC_COUNTERS_ROWS), index
         cdef uint32_t nbytes = sizeof(tc_histogram) if metric.kind == "histogram" else TC_COUNTERS_SLOT
         cdef uint64_t value = self.header.next_value
-        if sum(1 for name, _ in self._found if name == metric.name) >= metric.limit:
+        if sum(1 for name, _ in list(self._found) if name == metric.name) >= metric.limit:
             self.header.refused += 1
             return None
         for index in range(used):
@@ -246,8 +253,7 @@ cdef class Counters:
         if index == used:
             self.header.next_value = value + nbytes
             tc_counters_set_used(self.header, used + 1)
-        self._found[key] = (index, row.stamp)
-        return index
+        return self._find(key)
 
     def _reserve(self, value: int, nbytes: int) -> bool:
         """Have the kernel set memory aside now: a full /dev/shm must refuse a row here, not kill its writer later."""
