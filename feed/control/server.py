@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["REQUEST_BYTES_MAX", "Control"]
 
-REQUEST_BYTES_MAX = 128 << 10
-"""A larger request is refused; three full histograms as JSON are 100 KiB at the most."""
+REQUEST_BYTES_MAX = 256 << 10
+"""A larger request is refused; three full histograms as JSON are 120 KiB at the most."""
 
 MESSAGE_BYTES_MAX = 4 << 20
 """libzmq drops the connection of whoever sends a larger one, before it is in memory."""

@@ -42,8 +42,8 @@ class Latency(msgspec.Struct, frozen=True):
     """What came into a log-linear histogram: pairs of bucket index and count."""
 
     counts: Annotated[list[tuple[Bucket, Count]], msgspec.Meta(max_length=BUCKETS)]
-    sum_ns: Nanoseconds
-    max_ns: Nanoseconds
+    sum_ns: Annotated[int, msgspec.Meta(ge=0, le=2**60)]  # a bot long behind at a million ticks/s adds 1e16 a second
+    max_ns: Annotated[int, msgspec.Meta(ge=0, le=2**60)]
     negative: Count = 0
 
 

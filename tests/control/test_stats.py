@@ -110,7 +110,7 @@ def test_a_bot_without_latency_has_no_quantiles(counters: Counters) -> None:
         {**GOOD, "latency": {"wire": {**latency(1), "counts": [[BUCKETS, 1]]}}},
         {**GOOD, "latency": {"wire": {**latency(1), "counts": [[0, -1]]}}},
         {**GOOD, "latency": {"wire": {**latency(1), "counts": [[0]]}}},
-        {**GOOD, "latency": {"wire": {**latency(1), "sum_ns": 2**60}}},
+        {**GOOD, "latency": {"wire": {**latency(1), "sum_ns": 2**61}}},
     ],
 )
 def test_what_is_no_report(wrong: object) -> None:
