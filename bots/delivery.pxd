@@ -1,0 +1,60 @@
+"""Table of contents of the delivery, for cimport."""
+
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from bots.batch cimport Names, columns_t
+from bots.links.link cimport Link, run_t
+from bots.order cimport TopicOrder, verdict_t
+from bots.ticks cimport Tick
+from feed.metrics.histogram cimport Histogram
+
+cdef enum:
+    STEP_VERDICT = 16       # beside LINK_*: a hole or a new epoch is to be told first
+    STEP_BLOCK = 17         # a block is needed for the run's schema
+    STEP_FULL = 18          # as many as were asked for
+    SCHEMAS_ROOM = 14       # schema ids are below
+
+cdef enum:
+    POOL = 2                # objects per schema that take turns: the caller still holds the last one when it asks for the next
+
+
+cdef class Delivery:
+    cdef Link source                # where ticks come from
+    cdef Link link                  # the same, or stream order over it
+    cdef TopicOrder order
+    cdef Names names
+    cdef run_t run
+    cdef verdict_t verdict
+    cdef uint32_t at                # next record of the run
+    cdef int pending                # what step() must be told has been dealt with
+    cdef bint spin, stream
+    cdef readonly bint stopped
+    cdef readonly uint64_t ticks    # delivered
+    cdef readonly uint64_t last_lag_ns      # ts_bot - ts_sent of the last one, 0 if negative
+    cdef readonly Histogram wire, total, handler
+    cdef readonly Tick current      # given to a callback last
+    cdef uint64_t look_at           # wall ns: when hooks.look() is due
+    cdef object hooks
+    cdef dict carried               # (schema id, symbol) -> topic_seq due, from the link before
+    cdef object ready               # batches that are done
+    cdef list blocks                # by schema id: blocks to fill again
+    cdef list open_blocks           # those being filled, in the order of their first ticks
+    cdef columns_t* filling[SCHEMAS_ROOM]   # by schema id: inside one of them, or NULL
+    cdef uint16_t first_schema      # of the batch in stream order
+    cdef PyObject* pool[SCHEMAS_ROOM][POOL] # OWNED
+
+    cdef int step(self) noexcept nogil
+    cdef int collect(self, uint32_t n, uint32_t* total) noexcept nogil
+    cdef int event(self, int what) except -1
+    cdef bint idle(self, uint64_t deadline_ns) except -1
+    cdef int look(self, uint64_t now, bint idle) except -1
+    cdef Tick next_tick(self, uint64_t deadline_ns)
+    cdef Tick tick(self)
+    cdef void measure(self, Tick tick, uint64_t now) noexcept
+    cdef int finish(self) except -1
+    cdef int open_block(self, uint16_t schema_id, uint32_t room) except -1
+    cdef int resolve(self, uint32_t topic) except -1
+    cdef int overrun(self) except -1
+    cdef int suspect_all(self) except -1
+    cdef int hole(self) except -1

@@ -1,0 +1,525 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
+"""From a link to the bot: take runs, order them, hand their records over as ticks, as batches or to callbacks.
+
+    link.next() ──▶ order.judge() ──▶ step(): a record is at hand, or a code
+                                         ├──▶ __next__, recv     one tick object
+                                         ├──▶ recv_many          numpy columns
+                                         └──▶ dispatch           callbacks
+
+step() never needs the GIL and raises nothing. Everything that needs Python (a new topic, a hole, a link that closed) comes
+out of it as a code, waits in `pending` until event() has dealt with it, and only then does the stream go on.
+One thread uses a delivery; stop() alone may come from another.
+"""
+
+import collections
+import sys
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.list cimport PyList_GET_ITEM
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.string cimport memcpy, memset
+
+from bots.batch cimport Batch, Block
+from bots.links.link cimport LINK_CLOSED, LINK_LOST, LINK_NONE, LINK_RUN, LINK_SKIPPED, LINK_TOPIC
+from bots.order cimport IS_DROPPED, IS_EPOCH, IS_HOLE
+from bots.stream cimport StreamHold
+from bots.ticks cimport new_tick
+from feed.clock cimport mono_ns, wall_ns
+from feed.metrics.histogram cimport tc_histogram_record
+from feed.wire.frames cimport tc_wire_step, tc_wire_trailer
+
+from bots.order import CAUSES, TopicOrder
+from feed.wire.records import SCHEMAS
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject* o) nogil
+
+cdef uint64_t SLICE_NS = 100_000_000        # longest sleep between two looks at signals, the link's health and stop()
+cdef uint64_t NEVER = 0xFFFFFFFFFFFFFFFF
+
+cdef enum:
+    LOOK_EVERY = 1024       # ticks between two looks at signals and the clock where the bot's own code does not run
+    BLOCKS_KEPT = 4         # per schema; a bot that keeps more batches than that pays for new memory
+
+assert max(schema.id for schema in SCHEMAS) < SCHEMAS_ROOM
+
+
+cdef class Delivery:
+    """`hooks` is told what is not a tick, always in the thread that delivers:
+
+    wanted(schema_id, symbol) -> bool, hole(topic, first, last, cause), epoch(old, new), overrun(first, last), closed(),
+    look(now_ns, idle) about ten times a second; `idle`: nothing was waiting just now.
+    """
+
+    def __cinit__(self):
+        memset(self.pool, 0, sizeof(self.pool))
+        memset(self.filling, 0, sizeof(self.filling))
+        memset(&self.run, 0, sizeof(self.run))
+
+    def __init__(self, hooks, stream: bool = False, spin: bool = False) -> None:
+        self.hooks = hooks
+        self.stream = stream
+        self.spin = spin
+        self.wire = Histogram()
+        self.total = Histogram()
+        self.handler = Histogram()
+        self.ready = collections.deque()
+        self.blocks = [[] for _ in range(SCHEMAS_ROOM)]
+        self.open_blocks = []
+        self.carried = {}
+        self.names = Names()
+        self.order = TopicOrder()
+        self.source = self.link = Link()
+
+    def __dealloc__(self):
+        cdef int i, k
+        for i in range(SCHEMAS_ROOM):
+            for k in range(POOL):
+                if self.pool[i][k] != NULL:
+                    Py_DECREF(<object>self.pool[i][k])
+
+    # --- the link ---------------------------------------------------------------------------------------------------
+
+    def attach(self, Link link not None, epoch: int = 0, cause: str = "slow") -> None:
+        """Go on with `link`. Topics go on where they stood; the old link stays the caller's to close.
+
+        :param epoch: the link's, where it is known for sure; another than before is told to hooks.epoch().
+        :param cause: what a hole on this link means.
+        """
+        cdef TopicOrder old = self.order
+        before = self.order.epoch
+        self.carried.update(self._numbering())
+        self.order = TopicOrder(cause)
+        if epoch and before and epoch != before:
+            self.order.begin(epoch, reborn=True)
+            self.carried = {}
+        else:
+            self.order.begin(epoch or before, reborn=old.reborn)
+        self.order.duplicates, self.order.outdated = old.duplicates, old.outdated
+        self.names = Names()
+        self.source = link
+        self.link = StreamHold(link) if self.stream and link.transport != "shm" else link
+        self.run.count = 0
+        self.at = 0
+        self.pending = 0
+        if self.order.epoch != before and before:
+            self.hooks.epoch(before, self.order.epoch)
+        if self.carried:
+            self.suspect_all()
+
+    def detach(self) -> Link:
+        """Be attached to nothing; gives the link, for the caller to close."""
+        link = self.source
+        self.attach(Link())
+        return link
+
+    @property
+    def epoch(self) -> int:
+        return self.order.epoch
+
+    @property
+    def frames(self) -> int:
+        """Heard on this link in all: while it grows, the other side lives."""
+        return self.source.frames
+
+    @property
+    def malformed(self) -> int:
+        return self.source.malformed
+
+    @property
+    def duplicates(self) -> int:
+        return self.order.duplicates
+
+    @property
+    def outdated(self) -> int:
+        return self.order.outdated
+
+    def stop(self) -> None:
+        """End every wait and every loop within 100 ms. May be called from another thread or a signal handler."""
+        self.stopped = True
+
+    def _numbering(self) -> dict:
+        known = {}
+        for topic, symbol in enumerate(self.names.symbols):
+            due = self.order.due(topic) if symbol is not None else 0
+            if due:
+                known[self.source.topic(topic)] = due
+        return known
+
+    # --- one step -----------------------------------------------------------------------------------------------------
+
+    cdef int step(self) noexcept nogil:
+        """LINK_RUN: record `at` of `run` is to be delivered. Else nothing is at hand, or event() is to be called."""
+        cdef int what
+        if self.pending:
+            return self.pending
+        if self.at < self.run.count:
+            return LINK_RUN
+        while True:
+            what = self.link.next(&self.run)
+            if what == LINK_RUN:
+                self.order.judge(&self.run, &self.verdict)
+                self.at = self.verdict.skip
+                if self.verdict.what:
+                    if self.verdict.what & IS_DROPPED:
+                        self.at = self.run.count
+                    if self.verdict.what & (IS_HOLE | IS_EPOCH):
+                        self.pending = STEP_VERDICT
+                        return STEP_VERDICT
+                if self.at < self.run.count:
+                    return LINK_RUN
+                continue
+            self.run.count = 0
+            self.at = 0
+            if what == LINK_NONE:
+                if self.order.suspect_count and self.order.settle(&self.verdict):
+                    self.pending = STEP_VERDICT
+                    return STEP_VERDICT
+                return LINK_NONE
+            if what != LINK_SKIPPED:
+                self.pending = what
+            return what
+
+    cdef int event(self, int what) except -1:
+        """Deal with what step() gave; nothing for LINK_NONE and LINK_SKIPPED."""
+        self.pending = 0
+        if what == LINK_TOPIC:
+            self.resolve(self.run.topic)
+        elif what == STEP_VERDICT:
+            self.hole()
+        elif what == LINK_LOST:
+            self.overrun()
+        elif what == LINK_CLOSED:
+            self.hooks.closed()
+        return 0
+
+    cdef int resolve(self, uint32_t topic) except -1:
+        schema_id, symbol = key = self.source.topic(topic)
+        wanted = bool(self.hooks.wanted(schema_id, symbol))
+        if wanted:
+            self.names.put(topic, sys.intern(symbol))
+            due = self.carried.pop(key, 0)
+            if due:
+                self.order.start(topic, due, True)
+            else:
+                self.order.start(topic, *self.source.baseline(topic))
+        self.source.want(topic, wanted)
+        return 0
+
+    cdef int hole(self) except -1:
+        """A hole was found. The one place where it is known and still open: recovery would take it here.
+
+        `verdict` says which topic_seqs are missing, `run` is what came behind them and has not been delivered yet.
+        """
+        cdef verdict_t verdict = self.verdict
+        if verdict.what & IS_EPOCH:
+            self.hooks.epoch(0, self.order.epoch)
+        if verdict.what & IS_HOLE:
+            self.hooks.hole(self.source.topic(verdict.topic), verdict.first, verdict.last, CAUSES[verdict.cause])
+        return 0
+
+    cdef int overrun(self) except -1:
+        self.hooks.overrun(self.source.lost_first, self.source.lost_last)
+        return self.suspect_all()
+
+    cdef int suspect_all(self) except -1:
+        """What the feed has given in each topic by now either comes with what is waiting, or is lost."""
+        cdef uint32_t topic
+        for topic in self.source.unknown():
+            self.resolve(topic)
+        for topic in range(len(self.names.symbols)):
+            if self.names.symbols[topic] is not None:
+                self.order.suspect(topic, self.source.last_topic_seq(topic))
+        return 0
+
+    # --- waiting ----------------------------------------------------------------------------------------------------
+
+    cdef bint idle(self, uint64_t deadline_ns) except -1:
+        """Nothing is waiting: look around, then sleep a slice. False once `deadline_ns` (monotonic) has passed."""
+        cdef uint64_t now = mono_ns()
+        cdef uint64_t rest = SLICE_NS
+        if deadline_ns != NEVER:
+            if now >= deadline_ns:
+                return False
+            rest = min(rest, deadline_ns - now)
+        self.look(wall_ns(), True)
+        with nogil:
+            self.source.wait(rest, self.spin)
+        PyErr_CheckSignals()
+        return True
+
+    cdef int look(self, uint64_t now, bint idle) except -1:
+        """hooks.look(), if it is due. `now` is wall time; should it have stepped back, it is due."""
+        if now >= self.look_at or now + SLICE_NS < self.look_at:
+            self.look_at = now + SLICE_NS
+            self.hooks.look(now, idle)
+        return 0
+
+    # --- ticks ------------------------------------------------------------------------------------------------------
+
+    def __iter__(self):
+        return self
+
+    def __next__(self) -> Tick:
+        tick = self.next_tick(NEVER)
+        if tick is None:
+            raise StopIteration
+        return tick
+
+    def recv(self, timeout: float | None = None) -> Tick | None:
+        """The next tick; None after `timeout` seconds without one (None: no time-out) or after stop()."""
+        return self.next_tick(_deadline(timeout))
+
+    def poll(self) -> Tick | None:
+        """The next tick if one is waiting; never waits."""
+        tick = self.next_tick(0)
+        if tick is None:
+            self.look(wall_ns(), True)
+        return tick
+
+    cdef Tick next_tick(self, uint64_t deadline_ns):
+        cdef int what
+        cdef uint64_t now
+        cdef Tick tick
+        while True:
+            what = self.step()
+            if what == LINK_RUN:
+                tick = self.tick()
+                now = wall_ns()
+                self.measure(tick, now)
+                if now >= self.look_at:
+                    self.look(now, False)
+                return tick
+            if self.stopped:
+                return None
+            if what == LINK_NONE:
+                if not self.idle(deadline_ns):
+                    return None
+            elif what == LINK_SKIPPED:
+                PyErr_CheckSignals()
+                self.look(wall_ns(), False)
+                if deadline_ns != NEVER and mono_ns() >= deadline_ns:
+                    return None
+            else:
+                self.event(what)
+
+    cdef Tick tick(self):
+        """The record at hand as a tick object, one that nobody else refers to; ts_bot is still to be set."""
+        cdef uint16_t schema = self.run.schema
+        cdef PyObject* mine = self.pool[schema][0]
+        cdef Tick tick
+        cdef tc_wire_trailer trailer
+        if mine == NULL or Py_REFCNT(mine) != 1:
+            mine = self.pool[schema][1]
+            self.pool[schema][1] = self.pool[schema][0]
+            self.pool[schema][0] = mine
+            if mine == NULL or Py_REFCNT(mine) != 1:
+                tick = new_tick(schema)
+                Py_INCREF(tick)
+                self.pool[schema][0] = <PyObject*>tick
+                if mine != NULL:
+                    Py_DECREF(<object>mine)
+        tick = <Tick>self.pool[schema][0]
+        if tick.record_bytes == 80:     # a constant lets the compiler copy in registers
+            memcpy(tick.body, self.run.records + self.at * <size_t>80, 80)
+        else:
+            memcpy(tick.body, self.run.records + self.at * <size_t>tick.record_bytes, tick.record_bytes)
+        tick.seq = self.run.seq
+        tick.ts_in = self.run.ts_in
+        if self.run.trailer != NULL:
+            trailer = tc_wire_step(self.run.trailer, self.at)
+            tick.seq += trailer.seq_delta
+            tick.ts_in += trailer.ts_in_delta
+        tick.topic_seq = self.run.topic_seq + self.at
+        tick.ts_sent = self.run.ts_sent
+        tick.flags = self.run.flags
+        tick.symbol = <str>PyList_GET_ITEM(self.names.symbols, self.run.topic)
+        self.at += 1
+        self.ticks += 1
+        return tick
+
+    cdef void measure(self, Tick tick, uint64_t now) noexcept:
+        cdef int64_t wire = <int64_t>(now - tick.ts_sent)
+        tick.ts_bot = now
+        self.last_lag_ns = wire if wire > 0 else 0
+        tc_histogram_record(self.wire.h, wire)
+        tc_histogram_record(self.total.h, <int64_t>(now - tick.ts_in))
+
+    # --- callbacks ----------------------------------------------------------------------------------------------------
+
+    def dispatch(self, handlers: dict, batch_end: object | None = None) -> None:
+        """Call `handlers[schema id](tick)` for each tick until stop(); `batch_end()` after the last of what was waiting.
+
+        Ticks of other schemas are passed over. `handler` measures from the start of a callback to the start of the next one
+        where another tick is waiting, else to its end: one look at the clock per tick.
+        """
+        cdef list table = [handlers.get(schema_id) for schema_id in range(SCHEMAS_ROOM)]
+        cdef int what
+        cdef uint64_t now, started = 0
+        cdef uint32_t passed = 0
+        cdef bint unended = False
+        cdef Tick tick = None
+        while not self.stopped:
+            what = self.step()
+            if what == LINK_RUN:
+                handler = <object>PyList_GET_ITEM(table, self.run.schema)
+                if handler is None:
+                    self.at += 1
+                    passed += 1
+                    if passed % LOOK_EVERY == 0:
+                        PyErr_CheckSignals()
+                        self.look(wall_ns(), False)
+                    continue
+                tick = None     # or it would count as one that the bot keeps
+                self.current = None
+                tick = self.tick()
+                now = wall_ns()
+                if started:
+                    tc_histogram_record(self.handler.h, <int64_t>(now - started))
+                started = now
+                self.measure(tick, now)
+                self.current = tick
+                unended = True
+                handler(tick)
+                if now >= self.look_at:
+                    self.look(now, False)
+                continue
+            if started:
+                tc_histogram_record(self.handler.h, <int64_t>(wall_ns() - started))
+                started = 0
+                tick = None
+                self.current = None
+            if what == LINK_NONE:
+                if unended:
+                    unended = False
+                    if batch_end is not None:
+                        batch_end()
+                        continue
+                self.idle(NEVER)
+            elif what == LINK_SKIPPED:
+                PyErr_CheckSignals()
+                self.look(wall_ns(), False)
+            else:
+                self.event(what)
+
+    # --- batches ------------------------------------------------------------------------------------------------------
+
+    def recv_many(self, n: int = 4096, timeout: float | None = None) -> Batch | None:
+        """What is waiting, at most `n` ticks, at least one; None after `timeout` seconds without any or after stop().
+
+        A batch has one schema. Several schemas that were waiting come as several batches, one per call; in stream order a
+        batch ends where the schema changes.
+        """
+        cdef uint32_t most = n
+        cdef uint32_t total = 0
+        cdef int what
+        cdef uint64_t deadline = _deadline(timeout)
+        if n < 1:
+            raise ValueError(f"n must be at least 1, not {n}")
+        while not self.ready:
+            what = self.collect(most, &total)
+            if what == STEP_BLOCK:
+                self.open_block(self.run.schema, most)
+            elif what == LINK_TOPIC:
+                self.event(what)
+            elif total:
+                self.finish()
+                total = 0
+            elif self.stopped:
+                return None
+            elif what == LINK_NONE:
+                if not self.idle(deadline):
+                    return None
+            elif what == LINK_SKIPPED:
+                PyErr_CheckSignals()
+                self.look(wall_ns(), False)
+                if deadline != NEVER and mono_ns() >= deadline:
+                    return None
+            else:
+                self.event(what)
+        return self.ready.popleft()
+
+    cdef int collect(self, uint32_t n, uint32_t* total) noexcept nogil:
+        """Copy records into the open blocks until `n` are there or something else is to be done."""
+        cdef columns_t* to
+        cdef const uint8_t* records
+        cdef tc_wire_trailer trailer
+        cdef uint32_t i, k, at
+        cdef int what
+        while total[0] < n:
+            what = self.step()
+            if what != LINK_RUN:
+                return what
+            to = self.filling[self.run.schema]
+            if self.stream and total[0] and self.run.schema != self.first_schema:
+                return STEP_FULL
+            if to == NULL:
+                self.first_schema = self.run.schema
+                return STEP_BLOCK
+            at = self.at
+            k = min(self.run.count - at, n - total[0])
+            records = self.run.records + at * <size_t>to.record_bytes
+            if k == 1 and to.record_bytes == 80:
+                memcpy(to.records + to.count * <size_t>80, records, 80)
+            else:
+                memcpy(to.records + to.count * <size_t>to.record_bytes, records, k * <size_t>to.record_bytes)
+            for i in range(k):
+                to.seq[to.count + i] = self.run.seq
+                to.ts_in[to.count + i] = self.run.ts_in
+                to.topic_seq[to.count + i] = self.run.topic_seq + at + i
+                to.ts_sent[to.count + i] = self.run.ts_sent
+                to.topics[to.count + i] = self.run.topic
+            if self.run.trailer != NULL:
+                for i in range(k):
+                    trailer = tc_wire_step(self.run.trailer, at + i)
+                    to.seq[to.count + i] += trailer.seq_delta
+                    to.ts_in[to.count + i] += trailer.ts_in_delta
+            to.count += k
+            self.at = at + k
+            total[0] += k
+        return STEP_FULL
+
+    cdef int open_block(self, uint16_t schema_id, uint32_t room) except -1:
+        cdef Block block
+        cdef list kept = self.blocks[schema_id]
+        for block in kept:
+            if block.columns.room >= room and block.unused():
+                break
+        else:
+            block = Block(schema_id, room)
+            if len(kept) == BLOCKS_KEPT:
+                del kept[0]
+            kept.append(block)
+        block.columns.count = 0
+        self.filling[schema_id] = &block.columns
+        self.open_blocks.append(block)
+        return 0
+
+    cdef int finish(self) except -1:
+        """Everything in the open blocks becomes batches."""
+        cdef Block block
+        cdef columns_t* columns
+        cdef uint32_t i
+        cdef int64_t wire
+        cdef uint64_t now = wall_ns()
+        for block in self.open_blocks:
+            columns = &block.columns
+            self.filling[columns.schema_id] = NULL
+            if columns.count == 0:
+                continue
+            for i in range(columns.count):
+                tc_histogram_record(self.wire.h, <int64_t>(now - columns.ts_sent[i]))
+                tc_histogram_record(self.total.h, <int64_t>(now - columns.ts_in[i]))
+            wire = <int64_t>(now - columns.ts_sent[columns.count - 1])
+            self.last_lag_ns = wire if wire > 0 else 0
+            self.ticks += columns.count
+            self.ready.append(Batch.of(block, self.names, now))
+        self.open_blocks.clear()
+        self.look(now, False)
+        return 0
+
+
+cdef uint64_t _deadline(timeout) except? 0:
+    """Monotonic ns of `timeout` seconds from now; NEVER for None."""
+    return NEVER if timeout is None else mono_ns() + <uint64_t>(max(0.0, timeout) * 1e9)

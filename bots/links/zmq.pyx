@@ -1,0 +1,348 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
+"""The link over ZeroMQ, tcp and ipc: a SUB socket read in native code through the libzmq that pyzmq loaded.
+
+Subscriptions take effect in the order in which they were asked for, `heartbeat|` last, and a publisher answers a new
+`heartbeat|` at once: the first heartbeat proves that all of them hold. libzmq reconnects and subscribes again by itself;
+what was missed meanwhile shows in the numbering.
+"""
+
+from libc.errno cimport EAGAIN, EINTR
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcmp, memcpy
+
+from bots.links.link cimport LINK_CLOSED, LINK_NONE, LINK_RUN, LINK_SKIPPED, LINK_TOPIC, NO_TOPIC
+from bots.links.shm cimport TOPIC_NEW, TOPIC_UNWANTED, TOPIC_WANTED
+from feed.clock cimport mono_ns
+from feed.wire.frames cimport TC_WIRE_FIREHOSE, TC_WIRE_HEARTBEAT, tc_wire_parse
+from feed.wire.libzmq cimport ZMQ_DONTWAIT, handle, table
+from feed.wire.records cimport TC_SCHEMA_NONE
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from feed.wire.topics import HEARTBEAT, parse_topic
+
+cdef enum:
+    SKIPS = 1024                # unwanted frames between two returns
+    TOPICS_MAX = 1 << 20        # a peer that invents more is not believed
+    EARLY_MAX = 1 << 16         # frames kept while the proof is awaited; by then it streams anyhow
+    RCVTIMEO = 27               # zmq_setsockopt(3)
+
+
+cdef class ZmqLink(Link):
+    """A link on the publisher at `endpoint`. `prefixes`: what to subscribe, see Pattern.prefix().
+
+    :param hwm: messages that libzmq keeps for us before it drops (the publisher's end has its own).
+    :raises zmq.ZMQError: the endpoint is none.
+    """
+
+    def __init__(self, str endpoint, prefixes, hwm: int = 100_000) -> None:
+        self.transport = endpoint.partition("://")[0]
+        self.endpoint = endpoint
+        self.receive_timeout_ms = -1
+        self._connected = True
+        self._context = zmq.Context(io_threads=1)
+        self._socket = socket = self._context.socket(zmq.SUB)
+        try:
+            socket.linger = 0
+            socket.rcvhwm = hwm
+            # libzmq adds a random part to each wait, so that a feed that comes back is not met by all bots at once.
+            socket.reconnect_ivl = 100
+            socket.reconnect_ivl_max = 5000
+            if self.transport == "tcp":
+                socket.ipv6 = "[" in endpoint
+                socket.tcp_keepalive = 1
+                socket.tcp_keepalive_idle = 10
+                socket.tcp_keepalive_intvl = 5
+                socket.tcp_keepalive_cnt = 3
+                # A peer that vanished without a word is let go of, and connected to again.
+                socket.heartbeat_ivl = 2000
+                socket.heartbeat_timeout = 6000
+            self._monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+            for prefix in prefixes:
+                socket.subscribe(prefix)
+            socket.subscribe(HEARTBEAT)
+            socket.connect(endpoint)
+            self.zmq = table()
+            self.handle = handle(socket)
+        except BaseException:
+            self.close()
+            raise
+        self.zmq.msg_init(&self.message)
+        self.made = True
+        self.current = &self.message
+        self.slots = <uint32_t*>calloc(256, sizeof(uint32_t))
+        self.slot_mask = 255
+        if self.slots == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        for i in range(self.early_at, self.early_count):
+            self.zmq.msg_close(self.early[i])
+            free(self.early[i])
+        if self.made:
+            self.zmq.msg_close(&self.message)
+        free(self.early)
+        free(self.keys)
+        free(self.slots)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    cdef int next(self, run_t* out) noexcept nogil:
+        cdef int i
+        cdef uint32_t skipped = 0
+        cdef key_t* key
+        while True:
+            if self.pending:
+                self.pending = False
+            elif not self._take():
+                return LINK_CLOSED if self.error else LINK_NONE
+            elif tc_wire_parse(<const uint8_t*>self.zmq.msg_data(self.current), self.zmq.msg_size(self.current), &self.frame) != 0:
+                self.malformed += 1
+                continue
+            out.flags = self.frame.header.flags
+            out.count = self.frame.header.count
+            out.record_bytes = self.frame.header.record_bytes
+            out.folded = self.frame.header.folded
+            out.epoch = self.frame.header.epoch
+            out.seq = self.frame.header.seq
+            out.topic_seq = self.frame.header.topic_seq
+            out.ts_in = self.frame.header.ts_in
+            out.ts_sent = self.frame.header.ts_sent
+            out.records = self.frame.records
+            out.trailer = self.frame.trailer
+            if self.frame.kind == TC_WIRE_HEARTBEAT:
+                out.topic = NO_TOPIC
+                out.schema = TC_SCHEMA_NONE
+                self.proved = True
+                return LINK_RUN
+            if self.frame.kind != TC_WIRE_FIREHOSE and self.frame.schema != TC_SCHEMA_NONE:
+                i = self._find()
+                if i >= 0:
+                    key = &self.keys[i]
+                    if key.choice == TOPIC_WANTED:
+                        out.topic = i
+                        out.schema = key.schema
+                        return LINK_RUN
+                    if key.choice == TOPIC_NEW:
+                        self.pending = True
+                        out.topic = i
+                        return LINK_TOPIC
+            skipped += 1
+            if skipped == SKIPS:
+                return LINK_SKIPPED
+
+    cdef bint _take(self) noexcept nogil:
+        """Make the next whole message `current`; false when there is none."""
+        cdef bint more
+        while True:
+            if self.current != &self.message:
+                self.zmq.msg_close(self.current)
+                free(self.current)
+                self.current = &self.message
+            if self.early_at < self.early_count:
+                self.current = self.early[self.early_at]
+                self.early_at += 1
+            elif self.waiting:
+                self.waiting = False
+            elif not self._receive(&self.message, ZMQ_DONTWAIT):
+                return False
+            # Our frames have one part. All parts of anything else are passed over.
+            more = self.zmq.msg_more(self.current) != 0
+            if more or self.partial:
+                self.malformed += not more
+                self.partial = more
+                continue
+            self.frames += 1
+            return True
+
+    cdef bint _receive(self, zmq_msg_t* into, int flags) noexcept nogil:
+        cdef int error
+        if self.handle == NULL:
+            return False
+        if self.zmq.msg_recv(into, self.handle, flags) >= 0:
+            return True
+        error = self.zmq.errno_()
+        if error != EAGAIN and error != EINTR:
+            self.error = error
+        return False
+
+    cdef bint wait(self, uint64_t timeout_ns, bint spin) noexcept nogil:
+        cdef uint64_t deadline
+        if self.pending or self.waiting or self.early_at < self.early_count:
+            return True
+        if self.handle == NULL:
+            return Link.wait(self, timeout_ns, spin)
+        if self.current != &self.message:
+            self.zmq.msg_close(self.current)
+            free(self.current)
+            self.current = &self.message
+        if not spin:
+            self.waiting = self._receive(&self.message, self._timeout(timeout_ns))
+            return self.waiting
+        deadline = mono_ns() + timeout_ns
+        while not self._receive(&self.message, ZMQ_DONTWAIT):
+            if self.error or mono_ns() > deadline:
+                return False
+        self.waiting = True
+        return True
+
+    cdef int _timeout(self, uint64_t timeout_ns) noexcept nogil:
+        """Let a receive block so long; gives the flags for it. Whole milliseconds, at least one: libzmq knows no less."""
+        cdef int ms = <int>min((timeout_ns + 999_999) // 1_000_000, <uint64_t>1_000_000)
+        if ms == 0:
+            return ZMQ_DONTWAIT
+        if ms != self.receive_timeout_ms:
+            self.zmq.setsockopt(self.handle, RCVTIMEO, &ms, sizeof(ms))
+            self.receive_timeout_ms = ms
+        return 0
+
+    # --- the proof --------------------------------------------------------------------------------------------------
+
+    def prove(self, timeout_ns: int) -> bool:
+        """Wait until every subscription is proved to be in force, at most `timeout_ns`; frames that come are kept."""
+        cdef uint64_t rest = timeout_ns
+        cdef uint64_t deadline = mono_ns() + rest
+        cdef tc_wire_frame frame
+        cdef zmq_msg_t* message
+        cdef zmq_msg_t** grown
+        cdef uint64_t now
+        cdef bint got
+        while not self.proved and self.handle != NULL and not self.error:
+            now = mono_ns()
+            if now >= deadline:
+                return False
+            if self.early_count == self.early_room:
+                if self.early_room == EARLY_MAX:
+                    return True
+                grown = <zmq_msg_t**>realloc(self.early, 2 * max(self.early_room, <uint32_t>32) * sizeof(zmq_msg_t*))
+                if grown == NULL:
+                    raise MemoryError
+                self.early = grown
+                self.early_room = 2 * max(self.early_room, <uint32_t>32)
+            message = <zmq_msg_t*>malloc(sizeof(zmq_msg_t))
+            if message == NULL:
+                raise MemoryError
+            self.zmq.msg_init(message)
+            rest = deadline - now
+            with nogil:
+                got = self._receive(message, self._timeout(rest))
+            if not got:
+                self.zmq.msg_close(message)
+                free(message)
+                return False
+            self.early[self.early_count] = message
+            self.early_count += 1
+            if tc_wire_parse(<const uint8_t*>self.zmq.msg_data(message), self.zmq.msg_size(message), &frame) == 0:
+                self.proved = frame.kind == TC_WIRE_HEARTBEAT
+        return self.proved
+
+    # --- topics -----------------------------------------------------------------------------------------------------
+
+    cdef int _find(self) noexcept nogil:
+        """Index of the current frame's topic, a new one where it was not seen before; -1: there are too many."""
+        cdef const uint8_t* text = self.frame.topic
+        cdef uint32_t length = self.frame.topic_length
+        cdef uint64_t hash = 0xCBF29CE484222325
+        cdef uint32_t i
+        cdef key_t* key
+        if self.last < self.key_count:      # runs of one topic are usual
+            key = &self.keys[self.last]
+            if key.length == length and memcmp(key.text, text, length) == 0:
+                return self.last
+        for i in range(length):             # FNV-1a
+            hash = (hash ^ text[i]) * <uint64_t>0x100000001B3
+        hash ^= hash >> 32
+        i = <uint32_t>hash & self.slot_mask
+        while self.slots[i]:
+            key = &self.keys[self.slots[i] - 1]
+            if key.hash == hash and key.length == length and memcmp(key.text, text, length) == 0:
+                self.last = self.slots[i] - 1
+                return self.last
+            i = (i + 1) & self.slot_mask
+        if not self._grow():
+            return -1
+        i = <uint32_t>hash & self.slot_mask
+        while self.slots[i]:
+            i = (i + 1) & self.slot_mask
+        key = &self.keys[self.key_count]
+        key.hash = hash
+        key.schema = self.frame.schema
+        key.choice = TOPIC_NEW
+        key.length = <uint8_t>length
+        memcpy(key.text, text, length)
+        self.last = self.key_count
+        self.key_count += 1
+        self.slots[i] = self.key_count
+        return self.last
+
+    cdef bint _grow(self) noexcept nogil:
+        """Room for one more topic, the hash table at most half full; false where there can be none."""
+        cdef key_t* keys
+        cdef uint32_t* slots
+        cdef uint32_t room, mask, i, k
+        if self.key_count == self.key_room:
+            if self.key_room >= TOPICS_MAX:
+                return False
+            room = 2 * max(self.key_room, <uint32_t>64)
+            keys = <key_t*>realloc(self.keys, room * sizeof(key_t))
+            if keys == NULL:
+                return False
+            self.keys = keys
+            self.key_room = room
+        if 2 * (self.key_count + 1) > self.slot_mask:
+            mask = 2 * self.slot_mask + 1
+            slots = <uint32_t*>calloc(mask + 1, sizeof(uint32_t))
+            if slots == NULL:
+                return False
+            for k in range(self.key_count):
+                i = <uint32_t>self.keys[k].hash & mask
+                while slots[i]:
+                    i = (i + 1) & mask
+                slots[i] = k + 1
+            free(self.slots)
+            self.slots = slots
+            self.slot_mask = mask
+        return True
+
+    def topic(self, topic: int) -> tuple[int, str]:
+        cdef uint32_t i = topic
+        if i >= self.key_count:
+            raise IndexError(topic)
+        return self.keys[i].schema, parse_topic((<const char*>self.keys[i].text)[: self.keys[i].length])[1]
+
+    def topics(self) -> int:
+        return self.key_count
+
+    def want(self, topic: int, wanted: bool) -> None:
+        cdef uint32_t i = topic
+        if i >= self.key_count:
+            raise IndexError(topic)
+        self.keys[i].choice = TOPIC_WANTED if wanted else TOPIC_UNWANTED
+
+    def unknown(self) -> list[int]:
+        cdef uint32_t i
+        return [i for i in range(self.key_count) if self.keys[i].choice == TOPIC_NEW]
+
+    # --- the other side ---------------------------------------------------------------------------------------------
+
+    def gone(self) -> bool:
+        """Has the publisher hung up, and not been reached again?"""
+        while not self._monitor.closed and self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)
+            self._connected = event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+        return not self._connected
+
+    def fileno(self) -> int:
+        return self._socket.getsockopt(zmq.FD)
+
+    def close(self) -> None:
+        self.handle = NULL
+        if self._socket.closed:
+            return
+        if self._monitor is not None:
+            self._socket.disable_monitor()
+            self._monitor.close(linger=0)
+        self._socket.close(linger=0)
+        self._context.term()

@@ -1,0 +1,212 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
+"""Order by (epoch, topic_seq): deliver, drop, or say what is missing. No input or output, no clock.
+
+    run of an older epoch               dropped
+    run of a newer epoch                IS_EPOCH; every topic is due at 1 again
+    topic UNKNOWN                       delivered; the next one is due
+    begins where it is due              delivered
+    begins, and ends, before            dropped: duplicates
+    begins before, ends behind          the rest is delivered
+    begins behind                       IS_HOLE, then delivered; but a conflated run covers its `folded` predecessors
+    count 0 (news of the numbering)     as a run that holds nothing: only a hole can come of it
+
+A hole is handed on at once and the order goes on behind it. Who fills holes takes them where `Delivery.hole` reports them.
+"""
+
+from libc.stdlib cimport free, realloc
+from libc.string cimport memset
+
+from bots.links.link cimport NO_TOPIC
+from feed.wire.frames cimport TC_FLAG_LOSS
+
+CAUSES = ("slow", "overrun", "epoch")
+
+
+cdef class TopicOrder:
+    """Where each topic stands. `cause` is what a hole means on this link."""
+
+    def __init__(self, cause: str = "slow") -> None:
+        self.cause = CAUSES.index(cause)
+
+    def __dealloc__(self):
+        free(self.topics)
+        free(self.suspects)
+
+    # --- topics -----------------------------------------------------------------------------------------------------
+
+    def start(self, topic: int, next_seq: int = 0, sure: bool = False) -> None:
+        """Begin a topic at `next_seq`, 0: wherever its first frame is. In an epoch that we saw begin, that is at 1.
+
+        :param sure: false: the first record may come below `next_seq`, but none above it without a loss.
+        """
+        cdef uint32_t i = topic
+        self.reserve(i + 1)
+        if self.reborn and not (next_seq and sure):
+            self.topics[i].next = 1
+            self.topics[i].state = REBORN
+        else:
+            self.topics[i].next = next_seq
+            self.topics[i].state = (KNOWN if sure else LOOSE) if next_seq else UNKNOWN
+
+    def due(self, topic: int) -> int:
+        """The topic_seq that is due next, 0 where it is not known."""
+        cdef uint32_t i = topic
+        return self.topics[i].next if i < self.size and self.topics[i].state in (KNOWN, REBORN) else 0
+
+    def begin(self, epoch: int, reborn: bool = False) -> None:
+        """Forget all topics and expect `epoch`; `reborn`: we were there when it began."""
+        self.epoch = epoch
+        self.reborn = reborn
+        self.suspect_count = 0
+        if self.size:
+            memset(self.topics, 0, self.size * sizeof(topic_t))
+
+    cdef int reserve(self, uint32_t topics) except -1:
+        if topics <= self.size:
+            return 0
+        cdef uint32_t size = max(topics, 2 * self.size, <uint32_t>64)
+        cdef topic_t* grown = <topic_t*>realloc(self.topics, size * sizeof(topic_t))
+        if grown == NULL:
+            raise MemoryError
+        memset(grown + self.size, 0, (size - self.size) * sizeof(topic_t))
+        self.topics = grown
+        self.size = size
+        return 0
+
+    # --- runs -------------------------------------------------------------------------------------------------------
+
+    cdef int judge(self, const run_t* run, verdict_t* out) noexcept nogil:
+        cdef topic_t* topic
+        out.what = 0
+        out.skip = 0
+        if run.epoch == self.epoch and run.topic != NO_TOPIC:
+            topic = &self.topics[run.topic]
+            if topic.next == run.topic_seq and topic.state == KNOWN:
+                topic.next += run.count
+                return 0
+        return self._judge_slow(run, out)
+
+    cdef int _judge_slow(self, const run_t* run, verdict_t* out) noexcept nogil:
+        cdef topic_t* topic
+        cdef uint64_t behind = run.topic_seq + run.count
+        cdef uint64_t covered
+        cdef uint32_t i
+        if run.epoch != self.epoch:
+            if run.epoch < self.epoch:
+                self.outdated += run.count
+                out.what = IS_DROPPED
+                return 0
+            if self.epoch != 0:
+                out.what = IS_EPOCH
+                self.reborn = True
+                self.suspect_count = 0
+                for i in range(self.size):
+                    self.topics[i].next = 1
+                    self.topics[i].state = REBORN
+            self.epoch = run.epoch
+        if run.topic == NO_TOPIC:
+            return 0
+        topic = &self.topics[run.topic]
+        if topic.state == UNKNOWN or (topic.state == LOOSE and run.topic_seq < topic.next):
+            topic.next = behind
+            topic.state = KNOWN
+            return 0
+        if run.topic_seq > topic.next:
+            covered = run.topic_seq - topic.next
+            if run.flags & TC_FLAG_CONFLATED:
+                covered -= min(covered, <uint64_t>run.folded)
+            if covered:
+                out.what |= IS_HOLE
+                out.topic = run.topic
+                out.first = topic.next
+                out.last = topic.next + covered - 1
+                out.cause = self.cause
+                if topic.state == REBORN:
+                    out.cause = CAUSE_EPOCH
+                elif run.flags & TC_FLAG_LOSS:
+                    out.cause = CAUSE_OVERRUN
+        elif run.topic_seq < topic.next:
+            if behind <= topic.next:
+                self.duplicates += run.count
+                out.what |= IS_DROPPED
+                return 0
+            out.skip = <uint32_t>(topic.next - run.topic_seq)
+            self.duplicates += out.skip
+        topic.next = behind
+        topic.state = KNOWN
+        return 0
+
+    # --- what an overrun took from topics that are quiet now ----------------------------------------------------------
+
+    cdef int suspect(self, uint32_t topic, uint64_t last) except -1:
+        cdef suspect_t* grown
+        cdef uint32_t room
+        if topic >= self.size or self.topics[topic].state == UNKNOWN or last < self.topics[topic].next:
+            return 0
+        if self.suspect_count == self.suspect_room:
+            room = max(2 * self.suspect_room, <uint32_t>64)
+            grown = <suspect_t*>realloc(self.suspects, room * sizeof(suspect_t))
+            if grown == NULL:
+                raise MemoryError
+            self.suspects = grown
+            self.suspect_room = room
+        self.suspects[self.suspect_count].topic = topic
+        self.suspects[self.suspect_count].last = last
+        self.suspect_count += 1
+        return 0
+
+    cdef bint settle(self, verdict_t* out) noexcept nogil:
+        cdef suspect_t* suspect
+        cdef topic_t* topic
+        while self.suspect_count:
+            self.suspect_count -= 1
+            suspect = &self.suspects[self.suspect_count]
+            topic = &self.topics[suspect.topic]
+            if suspect.last >= topic.next:
+                out.what = IS_HOLE
+                out.topic = suspect.topic
+                out.first = topic.next
+                out.last = suspect.last
+                out.cause = CAUSE_EPOCH if topic.state == REBORN else CAUSE_OVERRUN
+                topic.next = suspect.last + 1
+                topic.state = KNOWN
+                return True
+        return False
+
+    # --- the Python face, for tests -----------------------------------------------------------------------------------
+
+    def take(
+        self, topic: int | None, epoch: int, topic_seq: int, count: int, flags: int = 0, folded: int = 0
+    ) -> tuple[int | None, tuple[int, int, str] | None, bool]:
+        """Judge one run: (first record to deliver or None, hole (first, last, cause) or None, is it a new epoch).
+
+        :param topic: None for a heartbeat.
+        """
+        cdef run_t run
+        cdef verdict_t verdict
+        memset(&run, 0, sizeof(run))
+        run.topic = NO_TOPIC if topic is None else topic
+        run.epoch = epoch
+        run.topic_seq = topic_seq
+        run.count = count
+        run.flags = flags
+        run.folded = folded
+        if topic is not None:
+            self.reserve(run.topic + 1)
+        self.judge(&run, &verdict)
+        hole = None
+        if verdict.what & IS_HOLE:
+            hole = (verdict.first, verdict.last, CAUSES[verdict.cause])
+        return None if verdict.what & IS_DROPPED else verdict.skip, hole, bool(verdict.what & IS_EPOCH)
+
+    def doubt(self, topic: int, last: int) -> None:
+        """The feed has given `last` in this topic."""
+        self.suspect(topic, last)
+
+    def losses(self) -> list[tuple[int, int, int, str]]:
+        """Nothing is waiting: (topic, first, last, cause) of every doubt that has not been met."""
+        cdef verdict_t verdict
+        found = []
+        while self.settle(&verdict):
+            found.append((verdict.topic, verdict.first, verdict.last, CAUSES[verdict.cause]))
+        return found

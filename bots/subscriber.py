@@ -1,0 +1,269 @@
+"""The main path of a bot: subscribe → link → order → ticks.
+
+Subscriber ── Connection (finds the feed, keeps a link to it: links/shm, links/zmq)
+     └─────── Delivery   (link → stream order → topic order → tick, batch or callback)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from bots.connection import TRANSPORTS, Connection
+from bots.report import latencies
+from feed.errors import CallerError, ConfigError
+from feed.wire.topics import Pattern, check_schema
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+    from bots.batch import Batch
+    from bots.delivery import Delivery
+    from bots.gap import Gap
+    from bots.ticks import Tick
+
+__all__ = ["DEFAULT_FEED", "Subscriber"]
+
+DEFAULT_FEED = "tcp://127.0.0.1:5550"
+BREATH_TICKS = 256
+"""Ticks that an async loop may take in a row before the other tasks get their turn."""
+
+
+class Subscriber:
+    """Ticks of some symbols, from whichever transport is best.
+
+        with Subscriber(["AAPL", "ES*"], ["trade", "quote"]) as sub:
+            for tick in sub: ...
+
+    :param symbols: names, beginnings (``ES*``) or ``*``.
+    :param schemas: topic words; None: all.
+    :param feed: the feed's control address.
+    :param transport: "auto" (shared memory on the feed's host, else tcp), or "shm", "ipc", "tcp".
+    :param order: "topic", or "stream": all topics in the order in which the feed had them. Over tcp and ipc a tick then
+        waits for a later frame to prove its place, on a quiet feed for the next heartbeat.
+    :param idle: "park" sleeps while nothing comes, "spin" burns a core for a microsecond less.
+    :param name: for the feed's dashboard and `log.gating`; at most 31 bytes.
+    :param timeout: seconds to wait for the feed when opening; None: for ever, saying so once in the log `bots`.
+    :param on_gap: called with each Gap, in the thread that takes the ticks; without it gaps are logged.
+    :param log: a log directory to read directly, without a control address.
+    :param endpoint: a publisher to connect to directly, without a control address.
+    :param hwm: messages that ZeroMQ keeps here for a bot that is behind.
+    :param start: shm only: "live", "begin" (what the log still has), "resume" (where the last of this name was).
+
+    Used by one thread; `stop` may be called from any.
+    """
+
+    def __init__(
+        self,
+        symbols: str | Sequence[str] = "*",
+        schemas: Sequence[str] | None = None,
+        *,
+        feed: str = DEFAULT_FEED,
+        transport: Literal["auto", "shm", "ipc", "tcp"] = "auto",
+        order: Literal["topic", "stream"] = "topic",
+        idle: Literal["park", "spin"] = "park",
+        name: str | None = None,
+        timeout: float | None = None,
+        on_gap: Callable[[Gap], object] | None = None,
+        on_stale: Callable[[], object] | None = None,
+        on_live: Callable[[], object] | None = None,
+        log: str | Path | None = None,
+        endpoint: str | None = None,
+        hwm: int = 100_000,
+        start: str | int = "live",
+    ) -> None:
+        if log is not None and endpoint is not None:
+            raise ConfigError("a subscriber has one place to take ticks from", expected="log or endpoint", found="both")
+        self.name = name or f"{Path(sys.argv[0]).stem or 'python'}-{os.getpid()}"[-31:]
+        self.timeout = timeout
+        self._opened = False
+        self._connection = Connection(
+            [Pattern(text) for text in ([symbols] if isinstance(symbols, str) else symbols)],
+            None if schemas is None else [check_schema(word) for word in schemas],
+            feed=feed,
+            transport=_one_of("transport", transport, TRANSPORTS),
+            log_at=None if log is None else Path(log),
+            endpoint=endpoint,
+            hwm=hwm,
+            start=start,
+            name=self.name,
+            stream=_one_of("order", order, ("topic", "stream")) == "stream",
+            spin=_one_of("idle", idle, ("park", "spin")) == "spin",
+        )
+        self._delivery = self._connection.delivery
+        self.on_gap, self.on_stale, self.on_live = on_gap, on_stale, on_live
+
+    # --- opening and closing --------------------------------------------------------------------------------------
+
+    def open(self) -> Self:
+        """Attach to the feed; when this returns the subscription is in force.
+
+        :raises ControlError: no feed within `timeout`.
+        :raises CallerError: it was closed.
+        """
+        if not self._opened:
+            if self._delivery.stopped:
+                raise CallerError("the subscriber is closed", remedy="Make a new one")
+            self._connection.open(self.timeout)
+            self._opened = True
+        return self
+
+    def close(self) -> None:
+        """Leave the feed; loops over this subscriber end."""
+        self._connection.close()
+
+    def stop(self) -> None:
+        """End every loop and wait within 0.1 s. For other threads and signal handlers; `close` is still to come."""
+        self._delivery.stop()
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.open)
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.close()
+
+    # --- ticks ------------------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Tick]:
+        return iter(self.open()._delivery)
+
+    def recv(self, timeout: float | None = None) -> Tick | None:
+        """The next tick; None after `timeout` seconds without one (None: wait for ever), or once closed."""
+        return self.open()._delivery.recv(timeout)
+
+    def recv_many(self, n: int = 4096, timeout: float | None = None) -> Batch | None:
+        """What is waiting as a batch of one schema, 1 to `n` ticks; None after `timeout` seconds, or once closed."""
+        return self.open()._delivery.recv_many(n, timeout)
+
+    async def __aiter__(self) -> AsyncIterator[Tick]:
+        await asyncio.to_thread(self.open)
+        taken = 0
+        while not self._delivery.stopped:
+            tick = self._delivery.poll()
+            if tick is None:
+                await self._something_waits()
+                continue
+            yield tick
+            taken += 1
+            if taken % BREATH_TICKS == 0:
+                await asyncio.sleep(0)
+
+    # --- what it is and how it does ---------------------------------------------------------------------------------
+
+    @property
+    def schemas(self) -> Sequence[str] | None:
+        """Topic words subscribed to; None: all. To be set before opening."""
+        return self._connection.schemas
+
+    @schemas.setter
+    def schemas(self, words: Sequence[str] | None) -> None:
+        if self._opened:
+            raise CallerError("schemas are fixed once the subscriber is open")
+        self._connection.schemas = None if words is None else [check_schema(word) for word in words]
+
+    @property
+    def on_gap(self) -> Callable[[Gap], object] | None:
+        return self._connection.on_gap
+
+    @on_gap.setter
+    def on_gap(self, callback: Callable[[Gap], object] | None) -> None:
+        self._connection.on_gap = callback
+
+    @property
+    def on_stale(self) -> Callable[[], object] | None:
+        """Called when the feed is not heard of any more."""
+        return self._connection.on_stale
+
+    @on_stale.setter
+    def on_stale(self, callback: Callable[[], object] | None) -> None:
+        self._connection.on_stale = callback
+
+    @property
+    def on_live(self) -> Callable[[], object] | None:
+        """Called when the feed is there: on opening, and after it was stale."""
+        return self._connection.on_live
+
+    @on_live.setter
+    def on_live(self, callback: Callable[[], object] | None) -> None:
+        self._connection.on_live = callback
+
+    @property
+    def delivery(self) -> Delivery:
+        """The native end, for `bots.run`."""
+        return self._delivery
+
+    @property
+    def opened(self) -> bool:
+        return self._opened
+
+    @property
+    def live(self) -> bool:
+        """Is it attached to a feed that shows signs of life?"""
+        return self._connection.live
+
+    @property
+    def transport(self) -> str:
+        """What it is attached over now; "none" while it is not."""
+        link = self._connection.link
+        return "none" if link is None else link.transport
+
+    def stats(self) -> dict[str, Any]:
+        """Figures since the beginning.
+
+        `latency`: by stage (wire, total, handler) p50 p90 p99 p999 max in ns, count, and `negative`: clock differences
+        below zero, which no quantile has. `lag_ns`: how old the last tick was when it came, 0 when nothing is waiting;
+        `lag_ticks`: ticks of all topics that wait, None where the transport cannot tell.
+        """
+        connection, delivery = self._connection, self._delivery
+        lag_ns, lag_ticks = connection.lag()
+        return {
+            "name": self.name,
+            "transport": self.transport,
+            "live": connection.live,
+            "epoch": delivery.epoch,
+            "ticks": delivery.ticks,
+            "gaps": dict(connection.losses.gaps),
+            "lost": dict(connection.losses.ticks),
+            "duplicates": delivery.duplicates,
+            "outdated": delivery.outdated,
+            "malformed": delivery.malformed,
+            "overruns": connection.overruns,
+            "overrun_records": connection.overrun_records,
+            "lag_ns": lag_ns,
+            "lag_ticks": lag_ticks,
+            "latency": latencies(delivery),
+        }
+
+    async def _something_waits(self) -> None:
+        """Until the link's descriptor says so; at most 0.1 s, for there is more to look after than ticks."""
+        link = self._connection.link
+        if link is None:
+            await asyncio.sleep(0.05)
+            return
+        loop = asyncio.get_running_loop()
+        woken = asyncio.Event()
+        fd = link.fileno()
+        loop.add_reader(fd, woken.set)
+        timer = loop.call_later(0.1, woken.set)
+        link.arm()
+        try:
+            await woken.wait()
+        finally:
+            timer.cancel()
+            loop.remove_reader(fd)
+            link.drain()
+
+
+def _one_of(what: str, found: str, allowed: Sequence[str]) -> str:
+    if found not in allowed:
+        raise ConfigError(f"no such {what}", expected=", ".join(allowed), found=repr(found), where=what)
+    return found
