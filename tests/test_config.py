@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feed import config, plan
+from feed import config
 from feed.errors import ConfigError
 from feed.wire.records import BY_WORD
 
@@ -360,28 +360,3 @@ def test_speeds_that_are_none(wrong: object) -> None:
 def test_targets_by_quantile() -> None:
     loaded = config.load(None, {}, ["latency.targets.p999=1ms"])
     assert loaded.latency.targets_ns == {0.5: 13_400, 0.99: 100_000, 0.999: 1_000_000}
-
-
-# --- the plan ---
-
-
-def test_the_plan_names_everything_that_was_set() -> None:
-    sets = [
-        "publish.tcp.endpoint=tcp://0.0.0.0:7001",
-        "publish.tcp.cpu=3",
-        "log.gating=rec",
-        "publish.ipc.firehose=tcp://127.0.0.1:7002",
-    ]
-    text = plan.picture(config.load(None, {}, sets))
-    for word in (
-        "source.sim",
-        "publish.tcp",
-        "tcp://0.0.0.0:7001 (open to the network)",
-        "processor 3",
-        "rec",
-        "tcp://127.0.0.1:7002",
-        "p50 ≤ 13.4us",
-        "http://127.0.0.1:9464/metrics",
-    ):
-        assert word in text
-    assert "(open to the network)" not in plan.picture(config.load())

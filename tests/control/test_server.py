@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import threading
@@ -59,6 +60,7 @@ def served(control: Control) -> Iterator[Control]:
     yield control
     stop.set()
     thread.join(20)
+    gc.unfreeze()
 
 
 Connect = Callable[..., zmq.Socket[bytes]]

@@ -1,0 +1,50 @@
+"""The picture that `feed check` draws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from feed import config, plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_plan_names_everything_that_was_set() -> None:
+    sets = [
+        "publish.tcp.endpoint=tcp://0.0.0.0:7001",
+        "publish.tcp.cpu=3",
+        "log.gating=rec",
+        "publish.ipc.firehose=tcp://127.0.0.1:7002",
+    ]
+    text = plan.picture(config.load(None, {}, sets))
+    for word in (
+        "source.sim",
+        "publish.tcp",
+        "tcp://0.0.0.0:7001 (open to the network)",
+        "processor 3",
+        "rec",
+        "tcp://127.0.0.1:7002",
+        "p50 ≤ 13.4us",
+        "http://127.0.0.1:9464/metrics",
+    ):
+        assert word in text
+    assert "(open to the network)" not in plan.picture(config.load())
+
+
+def test_the_plan_of_a_replay(tmp_path: Path) -> None:
+    file = tmp_path / "a.dbn"
+    file.touch()
+    base = {"source": {"replay": {"files": [str(file)], "speed": "max", "loop": True, "schemas": ["trade"]}}}
+    text = plan.picture(config.load(base=base, sets=["monitor.endpoint=", "feed.processes=one"]))
+    assert f"replay: {file} (trade), as fast as possible, again and again" in text
+    assert "threads of one process" in text
+    assert "monitor" not in text
+
+
+def test_a_feed_without_sources_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "feed.toml"
+    file.write_text("[source]\n[latency.targets]\n")
+    text = plan.picture(config.load(file))
+    assert "no source" in text
+    assert text.endswith("none")
