@@ -8,8 +8,8 @@ publishers share a thread, so that a tick goes to the socket without a hand-over
 file and nothing else: an agent that dies is started again while the others go on.
 
 Order of processes, threads and locks, all of it:
-  1. The supervisor holds no lock. It starts agents in data order and ends them in data order, so that what is in flight
-     drains: sources stop, publishers send what is in the log, then the rest.
+  1. The supervisor holds no lock. It starts agents in data order and ends them so that what is in flight drains: the
+     sources stop first, then the publishers send what is in the log while the rest ends.
   2. The log's writer holds an flock on DIRECTORY/lock for its life; allocating a row of the counters file and taking a
      reader's slot hold an flock on that file for microseconds. None is ever taken while another is held.
   3. ingest's source threads and the doorbell's thread take no lock but the GIL.
@@ -65,11 +65,11 @@ BACKOFF_S = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 STEADY_S = 10.0
 DRAIN_S = {"ingest": 0.3, "publish": 0.7}
-"""How long an agent of a kind may drain, OTHER_DRAIN_S where it is not named. With EXIT_S for each kind's process to
-end, all of it is less than the 2 s that SIGTERM may take."""
+"""How long an agent of a kind may drain, OTHER_DRAIN_S where it is not named. ingest goes first and the others together;
+with EXIT_S each time for processes to end, that is less than the 2 s that SIGTERM may take."""
 
 OTHER_DRAIN_S = 0.1
-EXIT_S = 0.25
+EXIT_S = 0.4
 START_S = 10.0
 HORIZON_AFTER_S = 2.0
 
@@ -262,8 +262,9 @@ class Processes(Feed):
                 self.tick(0.005)  # the others read the log, so it has to be there first
 
     def _finish(self) -> None:
-        for kind in ("ingest", "publish", ""):
-            self._end([c for c in self._children.values() if c.process and c.name.startswith(kind)], _drain_s(kind))
+        running = [child for child in self._children.values() if child.process is not None]
+        self._end([child for child in running if child.name == "ingest"], _drain_s("ingest"))
+        self._end([child for child in running if child.name != "ingest"], _drain_s("publish"))
 
     def pid(self, name: str) -> int:
         process = self._children[name].process
@@ -448,11 +449,16 @@ def _announce(feed: Feed) -> None:
     log.info("feed %s: %s", config.feed.name, ", ".join(f"{n} ({s.kind})" for n, s in config.source.items()))
     log.info("log: %s in %s", config.log.bytes, config.directory)
     for name in config.publish:
-        endpoint = config.directory / "endpoints" / name
-        log.info("publish.%s: %s", name, endpoint.read_text().strip() if endpoint.exists() else "not up yet")
-    log.info("bots: --feed %s", config.control.endpoint)
+        log.info("publish.%s: %s", name, _bound(feed, name, "not up yet"))
+    log.info("bots: --feed %s", _bound(feed, "control", config.control.endpoint))
     if config.monitor.endpoint:
         log.info("metrics: http://%s/metrics", config.monitor.endpoint)
+
+
+def _bound(feed: Feed, name: str, otherwise: str) -> str:
+    """The address that a publisher or control really has: a port given as 0 or * was chosen by the kernel."""
+    told = feed.config.directory / "endpoints" / name
+    return told.read_text().strip() if told.exists() else otherwise
 
 
 def _announce_horizon(feed: Feed) -> None:
@@ -503,7 +509,7 @@ def _child(name: str, log_level: str, parent: int) -> int:
 
 
 def _die_with(parent: int) -> None:
-    """SIGTERM for us when the supervisor is killed: no orphan keeps the log or an address (PR_SET_PDEATHSIG, prctl(2))."""
+    """SIGTERM for us when the supervisor is killed: no orphan keeps the log or an address (prctl(2))."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)
