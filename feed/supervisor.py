@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from feed.agent import Agent
-
     from feed.log.sink import Sink
     from feed.sources.source import Source
 
@@ -65,7 +64,7 @@ BACKOFF_S = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 STEADY_S = 10.0
 DRAIN_S = {"ingest": 0.3, "publish": 0.7}
-"""How long an agent of a kind may drain, OTHER_DRAIN_S where it is not named. ingest goes first and the others together;
+"""How long an agent of a kind may drain, OTHER_DRAIN_S where none is named. ingest goes first, the others together;
 with EXIT_S each time for processes to end, that is less than the 2 s that SIGTERM may take."""
 
 OTHER_DRAIN_S = 0.1
