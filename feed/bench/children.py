@@ -1,0 +1,172 @@
+"""The processes of a benchmark: started, spoken with by lines of JSON over pipes, and always ended.
+
+A child says one JSON object per line on its standard output and is told lines on its standard input. It ends with the
+process that started it, however that ends; a benchmark's shared memory is below one directory of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from feed.bench.loops import die_with_parent
+from feed.clock import set_timer_slack_ns
+from feed.errors import HostError
+from feed.log.place import require_space
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["Child", "Children", "begin", "python", "say", "told", "until_told"]
+
+_ROOT = Path("/dev/shm")
+_PREFIX = "tickcast-bench-"
+
+
+class Child:
+    """One started process."""
+
+    def __init__(self, name: str, command: Sequence[str], work: Path) -> None:
+        self.name = name
+        self._errors = (work / f"{name}.stderr").open("w+b")
+        self._buffer = b""
+        # Line by line, unbuffered: select() must see what is there.
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            bufsize=0,
+            env={**os.environ, "TICKCAST_LOG_ROOT": str(work)},
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def hear(self, timeout_s: float) -> dict[str, Any]:
+        """The next object it says. :raises HostError: it ended or said nothing for `timeout_s`; with its last words."""
+        out = self._process.stdout
+        assert out is not None
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self._buffer:
+            if not select.select([out], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise HostError(
+                    "a benchmark process is silent", found=f"nothing for {timeout_s:.0f} s", where=self.name
+                )
+            piece = os.read(out.fileno(), 65_536)
+            if not piece:
+                status = self._process.wait(5)
+                raise HostError(
+                    "a benchmark process ended early", found=f"status {status}{self._words()}", where=self.name
+                )
+            self._buffer += piece
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        said: dict[str, Any] = msgspec.json.decode(line)
+        return said
+
+    def tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # what it died of is said by hear()
+            self._process.stdin.write(line.encode() + b"\n")
+
+    def end(self) -> None:
+        """End it and give everything back."""
+        process = self._process
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._errors.close()
+
+    def _words(self) -> str:
+        self._errors.seek(0)
+        words = self._errors.read().decode(errors="replace").strip()
+        return f", saying:\n{words[-4000:]}" if words else ""
+
+
+class Children:
+    """The processes of one run and their directory in shared memory, `work`; both are gone after the ``with`` block."""
+
+    def __init__(self, space_bytes: int) -> None:
+        _clear_left_overs()
+        self.work = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_ROOT))
+        self._all: list[Child] = []
+        try:
+            require_space(self.work, space_bytes)
+        except BaseException:
+            self.work.rmdir()
+            raise
+
+    def start(self, name: str, command: Sequence[str]) -> Child:
+        child = Child(name, command, self.work)
+        self._all.append(child)
+        return child
+
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            for child in reversed(self._all):
+                child.end()
+        finally:
+            shutil.rmtree(self.work, ignore_errors=True)
+
+
+def python(module: str, spec: msgspec.Struct) -> list[str]:
+    """The command that runs one of our modules as a child."""
+    return [sys.executable, "-m", module, msgspec.json.encode(spec).decode()]
+
+
+# --- the child's side -----------------------------------------------------------------------------------------------
+
+
+def begin() -> None:
+    """A child's first act: end with the parent, leave Ctrl-C to it, sleep to the nanosecond."""
+    die_with_parent(signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_timer_slack_ns(1)
+
+
+def say(**what: object) -> None:
+    """One object to the parent."""
+    sys.stdout.write(msgspec.json.encode(what).decode() + "\n")
+    sys.stdout.flush()
+
+
+def until_told(every_s: float) -> Iterator[None]:
+    """Come round every `every_s` until the parent says a line, which is taken, or is gone."""
+    while not told(every_s):
+        yield
+
+
+def told(wait_s: float = 0.0) -> bool:
+    """Has the parent said a line (it is taken), or gone? Waits at most `wait_s`."""
+    if not select.select([0], [], [], wait_s)[0]:
+        return False
+    os.read(0, 4096)
+    return True
+
+
+def _clear_left_overs() -> None:
+    """Remove what benchmarks that were killed left in shared memory: their process is no more."""
+    for place in _ROOT.glob(f"{_PREFIX}*"):
+        pid = place.name.removeprefix(_PREFIX).split("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(place, ignore_errors=True)

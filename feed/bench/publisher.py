@@ -1,0 +1,61 @@
+"""The publishing process of a benchmark: the feed's own ZeroMQ publisher, turned by the feed's own loop."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from feed import agent
+from feed.bench import children
+from feed.config import ZmqConfig
+from feed.metrics.counters import Counters
+from feed.publish.zmq import ZmqPublisher
+
+__all__ = ["NAME", "PublisherSpec", "open_publisher"]
+
+NAME = "bench"
+
+
+class PublisherSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """`slow` as in [publish.NAME]; `endpoint` may leave the port to the kernel (port 0)."""
+
+    directory: str
+    endpoint: str
+    hwm: int
+    slow: str
+    batch: int
+
+    @property
+    def gate(self) -> str:
+        """What this publisher is called among the log's readers."""
+        return f"publish.{NAME}"
+
+
+def open_publisher(spec: PublisherSpec) -> ZmqPublisher:
+    config = msgspec.convert(
+        {"kind": "zmq", "endpoint": spec.endpoint, "hwm": spec.hwm, "slow": spec.slow, "batch": spec.batch}, ZmqConfig
+    )
+    directory = Path(spec.directory)
+    return ZmqPublisher(NAME, config, directory, Counters.open(directory, create=True))
+
+
+def main() -> None:
+    children.begin()
+    publisher = open_publisher(msgspec.json.decode(sys.argv[1], type=PublisherSpec))
+    children.say(endpoint=publisher.endpoint)
+
+    ended = False
+
+    def look(_: int) -> None:
+        nonlocal ended
+        ended = ended or children.told()
+
+    agent.run([publisher], idle="park", stop=lambda: ended, beat=look)
+    children.say(cpu_s=time.process_time())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""The benchmarks: start the real processes, let them run, put together what they saw. `run` is the way in."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from feed.bench import peers, plan
+from feed.bench.children import Child, Children, python
+from feed.bench.publisher import PublisherSpec
+from feed.bench.receiver import BotSpec
+from feed.bench.result import Figures, Result, latency_us, ratio, result, saturated, skew_us
+from feed.bench.sender import SenderSpec
+from feed.errors import HostError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from feed.bench.plan import Options
+
+__all__ = ["Progress", "run"]
+
+Progress = Callable[[str], None]
+
+_START_S = 60.0
+_GATE = "bench"
+_COST_RUNS = 3
+_OTHER_BYTES = 8 << 20
+_MESSAGE_BYTES = 147
+
+
+def run(options: Options, progress: Progress = lambda _: None) -> list[Result]:
+    """Measure; `progress` is told in a few words what comes next, never while something is measured.
+
+    :raises ConfigError: options that do not go together.
+    :raises HostError: a process failed, or this machine lacks what is needed; the remedy is in the text.
+    """
+    options = options.complete()
+    if options.vs:
+        return _beside(options, options.vs, progress)
+    if options.bench == "fanout" and not options.rate:
+        return _writer_cost(options, progress)
+    progress(_sentence(options))
+    heard = _once(options)
+    results = [result(options, [heard.figures()])]
+    if options.transport == "mixed":
+        for transport in dict.fromkeys(bot.transport for bot in heard.bots):
+            part = heard.only(transport)
+            results.append(result(options, [part.figures()], transport=transport, bots=len(part.bots)))
+    return results
+
+
+# --- what each measurement consists of ------------------------------------------------------------------------------
+
+
+def _beside(options: Options, peer: str, progress: Progress) -> list[Result]:
+    """Ours and the peer's in turn, each first as often as the other."""
+    ours: list[Figures] = []
+    theirs: list[Figures] = []
+    with tempfile.TemporaryDirectory(prefix="tickcast-peer-") as build:
+        call = peers.command(peer, Path(build))
+        for i in range(options.alternations):
+            progress(f"{i + 1} of {options.alternations}: {_sentence(options)}, and {peer}")
+            if i % 2 == 0:
+                ours.append(_once(options).figures())
+                theirs.append(peers.run(options, call))
+            else:
+                theirs.append(peers.run(options, call))
+                ours.append(_once(options).figures())
+    rates = [each.ticks_per_s for each in ours], [each.ticks_per_s for each in theirs]
+    mine = msgspec.structs.replace(
+        result(options, ours),
+        ratio_p50=_ratio_of("p50_us", ours, theirs),
+        ratio_p99=_ratio_of("p99_us", ours, theirs),
+        ratio_ticks_per_s=ratio(*rates),
+    )
+    return [mine, result(options, theirs, peer=peer)]
+
+
+def _ratio_of(name: str, ours: Sequence[Figures], theirs: Sequence[Figures]) -> float | None:
+    return ratio([each.latency_us.get(name) for each in ours], [each.latency_us.get(name) for each in theirs])
+
+
+def _writer_cost(options: Options, progress: Progress) -> list[Result]:
+    """The writer's own CPU per tick with one bot and with all of them; nothing waits for the bots, so they may lose."""
+    few = msgspec.structs.replace(options, bots=1)
+    runs: dict[int, list[Figures]] = {1: [], options.bots or 1: []}
+    for i in range(_COST_RUNS):
+        for each in (few, options):
+            progress(f"{i + 1} of {_COST_RUNS}: {_sentence(each)}")
+            runs[each.bots or 1].append(_once(each).figures())
+    cost = {bots: float(np.median([run.detail["writer_cpu_ns_per_tick"] for run in runs[bots]])) for bots in runs}
+    for bots, figures in runs.items():
+        figures[-1].detail["writer_cpu_ns_per_tick"] = round(cost[bots], 2)
+        figures[-1].detail["writer_cpu_ratio_to_1_bot"] = round(cost[bots] / cost[1], 3)
+    return [result(options, figures, bots=bots) for bots, figures in runs.items()]
+
+
+# --- one run --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Bot:
+    """What one bot had to get and what it got. The arrays are of its ticks after the warm-up, in order."""
+
+    transport: str
+    expected: int
+    warm: int
+    said: dict[str, Any]
+    late: NDArray[np.uint64]
+    stamps: NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """One run of ours."""
+
+    options: Options
+    sender: dict[str, Any]
+    publisher_cpu_s: float
+    bots: list[_Bot]
+
+    def only(self, transport: str) -> _Heard:
+        return replace(self, bots=[bot for bot in self.bots if bot.transport == transport])
+
+    def figures(self) -> Figures:
+        options, sender = self.options, self.sender
+        seconds = [(bot.said["last_ns"] - bot.said["first_ns"]) / 1e9 for bot in self.bots]
+        lost = sum(max(0, bot.expected - bot.said["ticks"]) for bot in self.bots)
+        queued = any(saturated(bot.late, s * 1e9) for bot, s in zip(self.bots, seconds, strict=True))
+        late = np.concatenate([bot.late for bot in self.bots])
+        detail = {
+            "idle": options.idle,
+            "api": options.api,
+            "processes": options.processes,
+            "batch": options.batch,
+            "message_bytes": _MESSAGE_BYTES,
+            "saturated": queued,
+            "sends_behind": sender["behind"],
+            "cpu_s": self._cpu(),
+            "seconds": round(sender["seconds"], 3),
+            "writer_cpu_ns_per_tick": round(sender["thread_cpu_ns"] / sender["sent"], 2),
+            "writer_wakes_per_batch": round(sender["rings"] / sender["batches"], 4),
+        }
+        if len(self.bots) > 1:
+            detail["per_bot"] = [
+                {"transport": b.transport, "expected": b.expected, "got": b.said["ticks"], **latency_us(b.late)}
+                for b in self.bots
+            ]
+        if options.bench == "throughput":
+            detail["checksums_equal"] = self._sums_equal()
+        return Figures(
+            ticks=sum(bot.expected - bot.warm for bot in self.bots),
+            lost=lost,
+            ticks_per_s=sum(bot.said["counted"] / s for bot, s in zip(self.bots, seconds, strict=True) if s > 0),
+            latency_us={} if queued else latency_us(late),
+            skew_us=skew_us([bot.stamps for bot in self.bots], [bot.late for bot in self.bots]),
+            detail=detail,
+        )
+
+    def _sums_equal(self) -> bool:
+        """Did the bot read what the writer wrote? :raises HostError: it got every tick, but with other values."""
+        sent, bot = self.sender["checksum"], self.bots[0]
+        if bot.said["checksum"] != sent and bot.said["ticks"] == bot.expected:
+            raise HostError("the bot read other values than were sent", expected=sent, found=bot.said["checksum"])
+        return bool(bot.said["checksum"] == sent)
+
+    def _cpu(self) -> dict[str, float]:
+        """CPU seconds by role; bots: all of a transport together."""
+        cpu = {"writer": self.sender["cpu_s"], "publisher": self.publisher_cpu_s}
+        for bot in self.bots:
+            role = f"bots {bot.transport}"
+            cpu[role] = cpu.get(role, 0.0) + bot.said["cpu_s"]
+        return {role: round(seconds, 3) for role, seconds in cpu.items()}
+
+
+def _once(options: Options) -> _Heard:
+    """Start the set, run it, end it."""
+    with Children(options.log_bytes + _OTHER_BYTES) as children:
+        directory = children.work / "log"
+        flat, over_zmq = not options.rate, options.transport != "shm"
+        publisher = PublisherSpec(
+            directory=str(directory),
+            endpoint=f"ipc://{children.work / 'bots'}" if options.transport == "ipc" else "tcp://127.0.0.1:0",
+            hwm=plan.HWM,
+            slow="wait" if options.bench == "throughput" else "drop",
+            batch=options.batch,
+        )
+        inline = options.processes == "one"
+        sending = children.start(
+            "writer",
+            python(
+                "feed.bench.sender",
+                SenderSpec(
+                    directory=str(directory),
+                    log_bytes=options.log_bytes,
+                    symbols=options.symbols or 1,
+                    ticks=options.total,
+                    gap_ns=options.gap_ns,
+                    native=options.bench == "fanout",
+                    gating=_gates(options, publisher),
+                    publisher=publisher if inline else None,
+                ),
+            ),
+        )
+        endpoint = sending.hear(_START_S)["endpoint"]
+        publishing: Child | None = None
+        if over_zmq and not inline:
+            publishing = children.start("publisher", python("feed.bench.publisher", publisher))
+            endpoint = publishing.hear(_START_S)["endpoint"]
+        specs = _bots(options, children.work, directory, endpoint)
+        hearing = [children.start(spec.name, python("feed.bench.receiver", spec)) for spec in specs]
+        for bot in hearing:
+            bot.hear(_START_S + len(specs))
+        sending.tell("go")
+        limit = _START_S + options.total * (1.0 / options.rate if options.rate else 1e-4) * (len(specs) if flat else 2)
+        sender = sending.hear(limit)
+        said = [bot.hear(limit) for bot in hearing]
+        cpu = 0.0
+        if publishing:
+            publishing.tell("end")
+            cpu = publishing.hear(_START_S)["cpu_s"]
+        bots = [
+            _Bot(
+                "shm" if spec.directory else "tcp" if spec.endpoint.startswith("tcp") else "ipc",
+                spec.ticks,
+                spec.warm,
+                each,
+                np.fromfile(f"{spec.out}.late", np.uint64) if spec.timed else np.empty(0, np.uint64),
+                np.fromfile(f"{spec.out}.stamps", np.uint64) if spec.timed else np.empty(0, np.uint64),
+            )
+            for spec, each in zip(specs, said, strict=True)
+        ]
+        sending.tell("end")
+    return _Heard(options, sender, cpu, bots)
+
+
+def _gates(options: Options, publisher: PublisherSpec) -> tuple[str, ...]:
+    """Whom the writer waits for, so that nothing is lost flat out; a publisher in its own thread it cannot wait for."""
+    if options.bench != "throughput" or options.processes == "one":
+        return ()
+    return (_GATE,) if options.transport == "shm" else (publisher.gate,)
+
+
+def _bots(options: Options, work: Path, directory: Path, endpoint: str) -> list[BotSpec]:
+    """Which bot gets what, how and from where."""
+    symbols, drawn = plan.symbols(options.symbols or 1), plan.draw(options.symbols or 1)
+    counts = plan.counts(drawn, options.total, len(symbols))
+    specs = []
+    for i in range(options.bots or 1):
+        mine = plan.wanted(i, len(symbols)) if options.bench == "fanout" else list(range(len(symbols)))
+        shm = options.transport == "shm" or (options.transport == "mixed" and i % 2 == 0)
+        ticks = int(counts[mine].sum())
+        specs.append(
+            BotSpec(
+                name=_GATE if options.bench == "throughput" else f"bot{i}",
+                directory=str(directory) if shm else "",
+                endpoint="" if shm else endpoint,
+                symbols=tuple(symbols[k] for k in mine),
+                ticks=ticks,
+                warm=ticks * options.warm // options.total,
+                idle=options.idle or "park",
+                api=options.api,
+                timed=bool(options.rate),
+                quiet_s=max(2.0, 20.0 / options.rate) if options.rate else 3.0,
+                out=str(work / f"bot{i}"),
+            )
+        )
+    return specs
+
+
+def _sentence(options: Options) -> str:
+    pace = f"at {options.rate:,.0f} ticks/s" if options.rate else "flat out"
+    bots = f"{options.bots} bots" if options.bots != 1 else "1 bot"
+    how = f"{options.api}, {options.idle}"
+    return f"{options.bench} over {options.transport}, {options.total:,} ticks {pace}, {bots}, {how}"
