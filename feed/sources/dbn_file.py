@@ -53,18 +53,21 @@ class DbnFile:
     def open(self) -> None:
         """Begin at the first record."""
         self.close()
+        self.read_bytes = 0
         try:
             self._raw = self.path.open("rb")
-            self._raw.seek(0, 2)
-            self.file_bytes = self._raw.tell()
+            self.file_bytes = self._raw.seek(0, 2)
             self._raw.seek(0)
             magic = self._raw.read(4)
             self._raw.seek(0)
+            self._zstd = magic == _ZSTD_MAGIC or magic[1:] == _ZSTD_SKIPPABLE
+            self._read_header()
         except OSError as e:
+            self.close()
             raise SourceError("the file cannot be read", found=e.strerror or str(e), where=str(self.path)) from e
-        self.read_bytes = 0
-        self._zstd = magic == _ZSTD_MAGIC or magic[1:] == _ZSTD_SKIPPABLE
-        self._read_header()
+        except SourceError:
+            self.close()
+            raise
 
     def close(self) -> None:
         if self._raw is not None:
