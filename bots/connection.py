@@ -215,6 +215,8 @@ class Connection:
         before = self.link
         why = self._try()
         if self.link is not None and self.link is not before:
+            if isinstance(self.link, ShmLink):  # of the others, only what comes tells that somebody is there
+                self._heard()
             return
         self._say_waiting(why)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
@@ -336,7 +338,7 @@ class Connection:
 
     def _say_waiting(self, why: str) -> None:
         if why and not self._told_why:
-            log.warning("%s; waiting for it", why)
+            log.warning("waiting for the feed: %s", why)
             self._told_why = why
 
     def _tell_gap(self, gap: Gap) -> None:

@@ -1,0 +1,164 @@
+"""A feed for bots to subscribe to: a real log, and real publishers turned by a thread each."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bots import Gap, Subscriber, Tick
+from feed.config import ZmqConfig
+from feed.log.writer import LogWriter
+from feed.metrics.counters import Counters
+from feed.publish.zmq import ZmqPublisher
+from feed.wire.records import BY_WORD
+
+PATIENCE_S = 20.0
+"""How long anything may take before a test gives up: it bounds a hang, it is no requirement."""
+
+TRANSPORTS = ("shm", "ipc", "tcp")
+
+
+class Publisher:
+    """A publisher in a thread."""
+
+    def __init__(self, name: str, config: ZmqConfig, directory: Path, counters: Counters) -> None:
+        self.agent = ZmqPublisher(name, config, directory, counters)
+        self.endpoint = self.agent.endpoint
+        self._stop = False
+        self._thread = threading.Thread(target=self._turn, daemon=True)
+        self._thread.start()
+
+    def _turn(self) -> None:
+        while not self._stop:
+            if not self.agent.poll():
+                self.agent.park(1_000_000)
+        self.agent.close()
+
+    def close(self) -> None:
+        self._stop = True
+        self._thread.join()
+
+
+class LiveFeed:
+    """One feed over one transport. What is published is kept in `sent`: (topic, seq, topic_seq, record)."""
+
+    def __init__(self, root: Path, transport: str, log_bytes: int) -> None:
+        self.directory = root / "feed"
+        self.transport = transport
+        self.log_bytes = log_bytes
+        self.writer = LogWriter.open(self.directory, log_bytes=log_bytes, max_topics=4096)
+        self.counters = Counters.open(self.directory, create=True)
+        self.sent: list[tuple[str, int, int, bytes]] = []
+        self.gaps: list[Gap] = []
+        self.publisher: Publisher | None = None
+        self.endpoint = ""
+        self._topic_seqs: dict[str, int] = {}
+        self._rng = np.random.default_rng(7)
+        self._subscribers: list[Subscriber] = []
+        self._publishers = 0
+        if transport != "shm":
+            self.publish("main")
+
+    # --- the feed's side ----------------------------------------------------------------------------------------
+
+    def publish(self, name: str = "main", **settings: Any) -> None:
+        """Start the publisher; of another name, it begins live and not where the last one was."""
+        endpoint = self.endpoint or ("tcp://127.0.0.1:0" if self.transport == "tcp" else f"ipc://{self.directory}/ipc")
+        config = ZmqConfig(endpoint=endpoint, **{"heartbeat": "50ms", **settings})
+        self.publisher = Publisher(name, config, self.directory, self.counters)
+        self.endpoint = self.publisher.endpoint
+
+    def unpublish(self) -> None:
+        if self.publisher is not None:
+            self.publisher.close()
+            self.publisher = None
+
+    def send(self, *topics: str) -> None:
+        """A record of random bytes on each topic ("quote.AAPL"), told to readers one by one."""
+        for topic in topics:
+            schema, _, symbol = topic.partition(".")
+            record = self._rng.bytes(BY_WORD[schema].record_bytes)
+            seq = self.writer.publish(self.writer.topic(schema, symbol), record)
+            self._topic_seqs[topic] = self._topic_seqs.get(topic, 0) + 1
+            self.sent.append((topic, seq, self._topic_seqs[topic], record))
+
+    def settle(self) -> None:
+        """Until the publisher has sent what there is."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self.publisher is not None and not self.publisher.agent.drain():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    def renew(self) -> None:
+        """End the log and begin another: a new epoch."""
+        self.writer.close(remove=True)
+        self.writer = LogWriter.open(self.directory, log_bytes=self.log_bytes, max_topics=4096)
+        self._topic_seqs = {}
+        self.sent = []
+
+    # --- the bot's side -------------------------------------------------------------------------------------------
+
+    def subscriber(self, symbols: Any = "*", schemas: Any = None, **more: Any) -> Subscriber:
+        """Not open yet. Gaps go to `gaps`."""
+        place: dict[str, Any] = {"log": self.directory} if self.transport == "shm" else {"endpoint": self.endpoint}
+        sub = Subscriber(symbols, schemas, **{"timeout": PATIENCE_S, "on_gap": self.gaps.append, **place, **more})
+        self._subscribers.append(sub)
+        return sub
+
+    def close(self) -> None:
+        for sub in self._subscribers:
+            sub.close()
+        self.unpublish()
+        self.counters.close()
+        self.writer.close()
+
+
+def facts(tick: Tick) -> tuple[str, int, int, bytes]:
+    return tick.topic, tick.seq, tick.topic_seq, tick.record
+
+
+def take(sub: Subscriber, n: int) -> list[Tick]:
+    """The next `n` ticks."""
+    ticks = []
+    for _ in range(n):
+        tick = sub.recv(PATIENCE_S)
+        assert tick is not None, f"only {len(ticks)} of {n} came"
+        ticks.append(tick)
+    return ticks
+
+
+def until(sub: Subscriber, holds: Callable[[], bool]) -> list[Tick]:
+    """Receive until something holds; what came."""
+    ticks: list[Tick] = []
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, "it never came about"
+        tick = sub.recv(0.02)
+        if tick is not None:
+            ticks.append(tick)
+    return ticks
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="tickcast-test-", dir="/dev/shm"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(params=TRANSPORTS)
+def feed(root: Path, request: pytest.FixtureRequest) -> Iterator[LiveFeed]:
+    """The same feed over each transport."""
+    live = LiveFeed(root, request.param, 1 << 20)
+    try:
+        yield live
+    finally:
+        live.close()
