@@ -35,7 +35,7 @@ enum {
 };
 
 typedef struct {
-    const uint8_t* record;     /* version 3; in the input or in the scratch, not aligned; only of records and mappings */
+    const uint8_t* record;     /* version 3, in the input or the scratch, not aligned; only of records and mappings */
     uint32_t record_bytes;
     uint32_t input_bytes;      /* to step over, whatever was found */
     uint32_t instrument_id;
@@ -187,7 +187,8 @@ static inline int tc_dbn_next(const uint8_t* bytes, size_t n, int version, int t
     const uint32_t body = whole - (ts_out ? 8u : 0u);
     const uint16_t schema = tc_schema_of_rtype(out->rtype);
     if (schema == TC_SCHEMA_NONE) {
-        if (out->rtype != TC_DBN_MAPPING) return tc_dbn_is_known(out->rtype) ? TC_DBN_IS_UNSUPPORTED : TC_DBN_IS_UNKNOWN;
+        if (tc_dbn_is_known(out->rtype)) return TC_DBN_IS_UNSUPPORTED;
+        if (out->rtype != TC_DBN_MAPPING) return TC_DBN_IS_UNKNOWN;
         if (body != (version == 1 ? 80u : 176u)) return TC_DBN_IS_WRONG_LENGTH;
         out->record = bytes;
         out->record_bytes = body;

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
 """One DBN file as a stream of records: decompressed bytes go in, records of DBN version 3 come out, none is allocated.
 
-Sans-IO: who reads the file, and what an instrument is called, comes from outside. Memory is one buffer of fixed size and
-a table of the instruments seen.
+Sans-IO: who reads the file, and what an instrument is called, comes from outside. Memory is one buffer of fixed size
+and a table of the instruments seen.
 """
 
 from libc.stdlib cimport calloc, free
@@ -37,7 +37,9 @@ cdef class DbnStream:
     :param not_before: ns since 1970 before which no record will come, as far as is known.
     """
 
-    def __cinit__(self, order: int, version: int, ts_out: bool = False, not_before: int = 0, buffer_bytes: int = BUFFER_BYTES):
+    def __cinit__(
+        self, order: int, version: int, ts_out: bool = False, not_before: int = 0, buffer_bytes: int = BUFFER_BYTES
+    ):
         self._capacity = max(BUFFER_BYTES_MIN, buffer_bytes)
         self.s.order = order
         self.s.version = version
@@ -50,7 +52,7 @@ cdef class DbnStream:
     # --- bytes in ---------------------------------------------------------------------------------------------------
 
     def space(self) -> memoryview:
-        """Room for more bytes: all but the rest of a record that is not whole yet, unless a record waits for its turn."""
+        """Room for more bytes: all but what a record not yet whole takes, unless a record waits for its turn."""
         if self._buffer is None:
             self._buffer = bytearray(self._capacity)
             self.s.bytes = <uint8_t*>PyByteArray_AS_STRING(self._buffer)

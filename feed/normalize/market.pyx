@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
 """A synthetic market: seeded, and the same to the byte on every machine, for integers are all it computes with.
 
-Each symbol opens (status), then quotes and trades, is halted and resumed now and then, and closes. Its best bid walks at
-random on a grid of 0.01 and stays between half and twice its first price; the ask is 1 to 4 steps above. One arrival in
+Each symbol opens (status), then quotes and trades, is halted and resumed now and then, and closes. Its best bid walks
+at random on a grid of 0.01 and stays between half and twice its first price; the ask is 1 to 4 steps above. One arrival in
 eight is a trade, at the bid, at the ask, or between them. Sequence numbers count quotes and trades of the whole market.
 """
 
@@ -14,9 +14,11 @@ from fractions import Fraction
 
 from feed.normalize.activity import alias_table
 
-cdef extern from *:
-    ctypedef unsigned long long uint128_t "unsigned __int128"
-    int __builtin_clzll(unsigned long long) noexcept nogil
+cdef extern from "feed/normalize/chance.h" nogil:
+    uint64_t tc_splitmix64(uint64_t* state) noexcept
+    uint64_t tc_xoshiro(uint64_t* state) noexcept
+    uint64_t tc_exponential(uint64_t* state) noexcept      # mean 2**32
+    uint64_t tc_scaled(uint64_t mean, uint64_t factor) noexcept
 
 cdef enum:
     POISSON
@@ -90,13 +92,13 @@ cdef class Market:
             raise MemoryError
         cdef uint64_t mixed = seed
         for i in range(4):
-            self.random[i] = splitmix64(&mixed)
+            self.random[i] = tc_splitmix64(&mixed)
         thresholds, aliases = alias_table(weights)
         for i in range(self.n):
             self.thresholds[i] = thresholds[i]
             self.aliases[i] = aliases[i]
             symbol = &self.symbols[i]
-            symbol.bid = 500 + <int64_t>(xoshiro(self.random) % 49_500)
+            symbol.bid = 500 + <int64_t>(tc_xoshiro(self.random) % 49_500)
             symbol.low = symbol.bid // 2
             symbol.high = symbol.bid * 2
             symbol.spread = 1
@@ -216,7 +218,7 @@ cdef class Market:
                 self.phase = CLOSED
             return True
 
-        bits = xoshiro(self.random)
+        bits = tc_xoshiro(self.random)
         i = <uint32_t>(((bits >> 32) * self.n) >> 32)
         if <uint32_t>bits >= self.thresholds[i]:
             i = self.aliases[i]
@@ -229,12 +231,12 @@ cdef class Market:
             symbol.halted_until = 0
             self._make_status(i, ACTION_TRADING, REASON_NEWS_RELEASED, c'Y')
         elif self.halt_every and self.halt_in == 0:
-            self.halt_in = scaled(self.halt_every, exponential(self.random))
-            symbol.halted_until = ts + 1 + scaled(HALT_NS, exponential(self.random))
+            self.halt_in = tc_scaled(self.halt_every, tc_exponential(self.random))
+            symbol.halted_until = ts + 1 + tc_scaled(HALT_NS, tc_exponential(self.random))
             self._make_status(i, ACTION_HALT, REASON_NEWS_PENDING, c'N')
         else:
             self.halt_in -= self.halt_every != 0
-            bits = xoshiro(self.random)
+            bits = tc_xoshiro(self.random)
             if bits & 7:
                 self.quote.instrument_id = i + 1
                 self._make_quote(symbol, bits)
@@ -328,71 +330,17 @@ cdef class Market:
         """Move on to the time of the next arrival."""
         cdef uint64_t step = self.interval
         if self.arrivals == POISSON:
-            step = scaled(step, exponential(self.random))
+            step = tc_scaled(step, tc_exponential(self.random))
         elif self.arrivals == BURSTY:
             while True:
                 step = self.interval // 23 * 5 if self.busy else self.interval * 10
-                step = scaled(step, exponential(self.random))
+                step = tc_scaled(step, tc_exponential(self.random))
                 if self.next_ns + (step >> FRACTION_BITS) <= self.switch_ns:
                     break
                 # an exponential wait has no memory: it begins anew where the rate changes
                 self.next_ns = self.switch_ns
                 self.busy = not self.busy
-                self.switch_ns += scaled(BURST_NS if self.busy else CALM_NS, exponential(self.random))
+                self.switch_ns += tc_scaled(BURST_NS if self.busy else CALM_NS, tc_exponential(self.random))
         self.fraction += step & ((1 << FRACTION_BITS) - 1)
         self.next_ns += (step >> FRACTION_BITS) + (self.fraction >> FRACTION_BITS)
         self.fraction &= (1 << FRACTION_BITS) - 1
-
-
-# --- chance, in integers ------------------------------------------------------------------------------------------------
-
-
-cdef inline uint64_t splitmix64(uint64_t* state) noexcept nogil:
-    """Steele, Lea and Flood 2014: spreads a seed over the generator's state."""
-    state[0] += <uint64_t>0x9E3779B97F4A7C15
-    cdef uint64_t z = state[0]
-    z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
-    z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EB
-    return z ^ (z >> 31)
-
-
-cdef inline uint64_t xoshiro(uint64_t* s) noexcept nogil:
-    """xoshiro256**, Blackman and Vigna 2018: 64 random bits."""
-    cdef uint64_t result = s[1] * 5, shifted = s[1] << 17
-    result = ((result << 7) | (result >> 57)) * 9
-    s[2] ^= s[0]
-    s[3] ^= s[1]
-    s[1] ^= s[2]
-    s[0] ^= s[3]
-    s[2] ^= shifted
-    s[3] = (s[3] << 45) | (s[3] >> 19)
-    return result
-
-
-cdef uint64_t LN2 = 2_977_044_471             # 2**32 ln 2
-cdef uint32_t[10] LN2_SERIES = [              # 2**32 times the sum of (ln 2)**k / k!, k from 1 to 2, 3, ... 11
-    4_008_809_462, 4_247_197_794, 4_288_507_344, 4_294_234_063, 4_294_895_640,
-    4_294_961_150, 4_294_966_826, 4_294_967_263, 4_294_967_293, 4_294_967_295,
-]
-
-
-cdef inline uint64_t exponential(uint64_t* s) noexcept nogil:
-    """Exponentially distributed with mean 2**32; algorithm SA of Ahrens and Dieter 1972, which needs no logarithm."""
-    cdef uint64_t bits = xoshiro(s) | 1
-    cdef int zeros = __builtin_clzll(bits), k = 0
-    cdef uint32_t u = <uint32_t>(bits << zeros << 1 >> 32), least, other
-    if u <= LN2:
-        return zeros * LN2 + u
-    least = <uint32_t>(xoshiro(s) >> 32)
-    while True:
-        other = <uint32_t>(xoshiro(s) >> 32)
-        if other < least:
-            least = other
-        if u <= LN2_SERIES[k]:
-            return zeros * LN2 + ((least * LN2) >> 32)
-        k += 1
-
-
-cdef inline uint64_t scaled(uint64_t mean, uint64_t factor) noexcept nogil:
-    """`mean` times `factor` / 2**32."""
-    return <uint64_t>((<uint128_t>mean * factor) >> 32)

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
 """Several DBN streams in one order of time, onto a sink, each record when it is due.
 
-Between streams the time decides (ts_recv, or ts_event of records without one), at equal times their order. Within a stream
-nothing is reordered: a record that is older than the one before it comes right after it. A record is due when as much
-time has passed since the first one as lies between the two, divided by the speed; its due time is its ts_in.
+Between streams the time decides (ts_recv, or ts_event of records without one), at equal times their order. Within a
+stream nothing is reordered: a record that is older than the one before it comes right after it. A record is due when as
+much time has passed since the first one as lies between the two, divided by the speed; its due time is its ts_in.
 """
 
 from libc.stdint cimport uint32_t
@@ -59,7 +59,7 @@ cdef class Merge:
         free(self.heap)
 
     def begin(self, streams, pause_ns: int = 0) -> None:
-        """Merge these :class:`DbnStream`\\ s. A second pass is due `pause_ns` after the last record of the one before."""
+        """Merge these, each a :class:`DbnStream`. A second pass is due `pause_ns` after the last record of the first."""
         cdef DbnStream stream
         free(self.heap)
         self.count = 0
@@ -91,10 +91,14 @@ cdef class Merge:
     @property
     def next(self) -> int:
         """Order of the stream that comes next: the one that `want` is about."""
+        if not self.count:
+            raise IndexError("no stream is left")
         return self.heap[0].order
 
     def drop_next(self) -> None:
         """The stream that comes next has ended."""
+        if not self.count:
+            raise IndexError("no stream is left")
         self.count -= 1
         self.heap[0] = self.heap[self.count]
         self._settle()

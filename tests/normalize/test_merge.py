@@ -148,6 +148,10 @@ def test_a_second_pass_begins_after_the_pause(tape: Tape) -> None:
     assert first.pour(tape.sink, now=NOW) == 1
     assert first.pour(tape.sink, now=NOW + 200) == 1
     assert (merge.left, merge.at_ns) == (0, 300)
+    with pytest.raises(IndexError):
+        merge.drop_next()
+    with pytest.raises(IndexError):
+        _ = merge.next
     second = Player(merge, [trade(100) + trade(300)], pause_ns=50)
     assert second.pour(tape.sink, now=NOW + 249) == 0
     assert merge.due_ns == NOW + 250
