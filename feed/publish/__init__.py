@@ -1,0 +1,1 @@
+"""Stage 4: what sends the log on to those who are not on this host."""
