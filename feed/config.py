@@ -123,6 +123,7 @@ class SimConfig(_KindTable, frozen=True, kw_only=True, tag="sim"):
     arrivals: Literal["poisson", "bursty", "flat"] = "poisson"
     zipf: Annotated[float, msgspec.Meta(ge=0, le=10)] = 1.0
     ticks: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
+    halts_per_million: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] = 1.0
     crossed: bool = False
 
 

@@ -6,6 +6,7 @@ each, drained in the order of arrival, so that none can hold up another.
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from feed.sources.source import Source
 
 __all__ = ["Ingest"]
+
+log = logging.getLogger("tickcast.ingest")
 
 BATCH = 1024
 """At most so many ticks between two looks at anything else."""
@@ -50,6 +53,7 @@ class Ingest:
         self._began_ns = now_ns()
         self._stopping = threading.Event()
         self._failed: BaseException | None = None
+        self._told: set[str] = set()
         self._threads: list[threading.Thread] = []
         self._intake: Intake | None = None
         if len(make) == 1:
@@ -62,7 +66,13 @@ class Ingest:
 
     @property
     def finished(self) -> bool:
-        """No source will give anything more, and all that they gave is in the log."""
+        """No source will give anything more, and all that they gave is in the log; tells once how each ended."""
+        for source in self.sources:
+            if source.finished and source.name not in self._told:
+                self._told.add(source.name)
+                log.info("source %s has ended: %s", source.name, source.progress())
+                if source.error is not None:
+                    log.error("source %s: %s", source.name, source.error)
         return all(source.finished for source in self.sources) and not any(t.is_alive() for t in self._threads)
 
     def poll(self) -> int:

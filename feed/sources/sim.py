@@ -31,7 +31,7 @@ class Sim:
     """``config.symbols`` symbols with a Zipf activity profile of exponent ``config.zipf``; ends after ``config.ticks``.
 
     The market opens at `start_ns` (wall time), by default with the first poll; in a million ticks trading is halted
-    `halts_per_million` times. `clock` gives wall time in ns.
+    ``config.halts_per_million`` times. `clock` gives wall time in ns.
 
     :raises ConfigError: a rate that is neither 0 nor within `feed.normalize.market.RATES`.
     """
@@ -45,7 +45,6 @@ class Sim:
         sink: Sink,
         counters: Counters,
         *,
-        halts_per_million: float = 1.0,
         start_ns: int = 0,
         clock: Callable[[], int] = now_ns,
     ) -> None:
@@ -61,7 +60,6 @@ class Sim:
         self._sink = sink
         self._clock = clock
         self._tally = Tally(counters, name)
-        self._halts_per_million = halts_per_million
         self._start_ns = start_ns
         self._market: Market | None = None
         self._done = 0
@@ -113,7 +111,7 @@ class Sim:
             arrivals=config.arrivals,
             ticks=config.ticks,
             crossed=config.crossed,
-            halts_per_million=self._halts_per_million,
+            halts_per_million=self._config.halts_per_million,
         )
         market.start(self._start_ns or self._clock())
         return market
