@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
 """The link over ZeroMQ, tcp and ipc: a SUB socket read in native code through the libzmq that pyzmq loaded.
 
-Subscriptions take effect in the order in which they were asked for, `heartbeat|` last, and a publisher answers a new
-`heartbeat|` at once: the first heartbeat proves that all of them hold. libzmq reconnects and subscribes again by itself;
-what was missed meanwhile shows in the numbering.
+Subscriptions go out in the order in which they are asked for, `heartbeat|` last, and a publisher answers a new
+`heartbeat|` at once: the first heartbeat proves that all of them hold. libzmq reconnects and subscribes again by itself,
+then in alphabetical order, which proves nothing; what was missed meanwhile shows in the numbering.
 """
 
 from libc.errno cimport EAGAIN, EINTR
@@ -59,10 +59,13 @@ cdef class ZmqLink(Link):
                 socket.heartbeat_ivl = 2000
                 socket.heartbeat_timeout = 6000
             self._monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+            # A socket that subscribes first sends its subscriptions sorted when it connects; one that connects first sends
+            # them as they are asked for. Beyond the high-water mark it would drop subscriptions, and tell nobody.
+            socket.sndhwm = 0
+            socket.connect(endpoint)
             for prefix in prefixes:
                 socket.subscribe(prefix)
             socket.subscribe(HEARTBEAT)
-            socket.connect(endpoint)
             self.zmq = table()
             self.handle = handle(socket)
         except BaseException:
