@@ -791,6 +791,8 @@ cdef dict _definition_fields():
 
 
 def _decoder(dtype, offset):
+    if dtype.kind == "S" and dtype.itemsize == 1:
+        return lambda record: chr(record[offset])
     if dtype.kind == "S":
         return lambda record: record[offset : offset + dtype.itemsize].split(b"\0")[0].decode("ascii", "replace")
     signed = dtype.kind == "i"
