@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import databento_dbn as dbn
 import numpy as np
@@ -15,6 +14,9 @@ from hypothesis import strategies as st
 
 from bots import ticks
 from feed.wire.records import BY_WORD, SCHEMAS, UNDEF_PRICE, schema_of_rtype
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RENAMED = {"flags": "dbn_flags"}
 

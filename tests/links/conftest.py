@@ -6,9 +6,8 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,9 @@ from feed.log.writer import LogWriter
 from feed.metrics.counters import Counters
 from feed.publish.zmq import ZmqPublisher
 from feed.wire.records import BY_WORD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 PATIENCE_S = 20.0
 """How long anything may take before a test gives up: it bounds a hang, it is no requirement."""

@@ -16,7 +16,9 @@ from feed.wire.records import BY_WORD, SCHEMAS
 
 from .conftest import PATIENCE_S, LiveFeed, facts, take, until
 
-TOPICS = [f"{schema}.{symbol}" for schema in ("trade", "quote", "order") for symbol in ("AAPL", "MSFT", "ESU4", "BRK.B")]
+TOPICS = [
+    f"{schema}.{symbol}" for schema in ("trade", "quote", "order") for symbol in ("AAPL", "MSFT", "ESU4", "BRK.B")
+]
 
 
 def test_every_record_comes_byte_equal_and_in_order(feed: LiveFeed) -> None:
@@ -315,7 +317,7 @@ def test_objects_nobody_keeps_are_used_again(feed: LiveFeed) -> None:
         gc.collect()
 
 
-# --- loss ---------------------------------------------------------------------------------------------------------------
+# --- loss -----------------------------------------------------------------------------------------------------------
 
 
 def lose(feed: LiveFeed, sub: Subscriber, *topics: str) -> None:
@@ -373,7 +375,7 @@ def test_what_was_before_the_bot_came_is_no_gap(feed: LiveFeed) -> None:
     assert not feed.gaps
 
 
-# --- the feed goes and comes back ---------------------------------------------------------------------------------------
+# --- the feed goes and comes back -----------------------------------------------------------------------------------
 
 
 def test_a_feed_that_goes_on_is_followed_without_loss(feed: LiveFeed) -> None:

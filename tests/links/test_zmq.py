@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import zmq
@@ -16,6 +15,10 @@ from bots import Gap, Subscriber
 from feed.wire import frames
 
 from .conftest import PATIENCE_S, take, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 RECORD = bytes(range(80))
 EPOCH = 1_700_000_000_000_000_000
