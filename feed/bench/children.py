@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -28,10 +28,11 @@ from feed.log.place import require_space
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Child", "Children", "begin", "python", "say", "told", "until_told"]
+__all__ = ["Child", "Children", "begin", "python", "say", "until_told"]
 
 _ROOT = Path("/dev/shm")
 _PREFIX = "tickcast-bench-"
+_Spec = TypeVar("_Spec", bound=msgspec.Struct)
 
 
 class Child:
@@ -51,10 +52,6 @@ class Child:
             env={**os.environ, "TICKCAST_LOG_ROOT": str(work)},
         )
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     def hear(self, timeout_s: float) -> dict[str, Any]:
         """The next object it says. :raises HostError: it ended or said nothing for `timeout_s`; with its last words."""
         out = self._process.stdout
@@ -62,9 +59,7 @@ class Child:
         deadline = time.monotonic() + timeout_s
         while b"\n" not in self._buffer:
             if not select.select([out], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise HostError(
-                    "a benchmark process is silent", found=f"nothing for {timeout_s:.0f} s", where=self.name
-                )
+                raise HostError("a benchmark process says nothing", found=f"{timeout_s:.1f} s", where=self.name)
             piece = os.read(out.fileno(), 65_536)
             if not piece:
                 status = self._process.wait(5)
@@ -76,10 +71,15 @@ class Child:
         said: dict[str, Any] = msgspec.json.decode(line)
         return said
 
-    def tell(self, line: str) -> None:
+    def tell(self, what: object) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # what it died of is said by hear()
-            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.write(msgspec.json.encode(what) + b"\n")
+
+    def cpu_s(self) -> float:
+        """CPU seconds that all its threads have used, to a hundredth (proc(5), /proc/pid/stat, fields 14 and 15)."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def end(self) -> None:
         """End it and give everything back."""
@@ -129,19 +129,23 @@ class Children:
             shutil.rmtree(self.work, ignore_errors=True)
 
 
-def python(module: str, spec: msgspec.Struct) -> list[str]:
-    """The command that runs one of our modules as a child."""
-    return [sys.executable, "-m", module, msgspec.json.encode(spec).decode()]
+def python(module: str) -> list[str]:
+    """The command that runs one of our modules as a child; it waits for its spec (:meth:`Child.tell`)."""
+    return [sys.executable, "-m", module]
 
 
 # --- the child's side -----------------------------------------------------------------------------------------------
 
 
-def begin() -> None:
-    """A child's first act: end with the parent, leave Ctrl-C to it, sleep to the nanosecond."""
+def begin(spec: type[_Spec]) -> _Spec:
+    """A child's first act: end with the parent, leave Ctrl-C to it, sleep to the nanosecond; then take its spec."""
     die_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_timer_slack_ns(1)
+    line = b""
+    while not line.endswith(b"\n"):
+        line += os.read(0, 65_536) or b"\n"
+    return msgspec.json.decode(line, type=spec)
 
 
 def say(**what: object) -> None:
@@ -152,16 +156,9 @@ def say(**what: object) -> None:
 
 def until_told(every_s: float) -> Iterator[None]:
     """Come round every `every_s` until the parent says a line, which is taken, or is gone."""
-    while not told(every_s):
+    while not select.select([0], [], [], every_s)[0]:
         yield
-
-
-def told(wait_s: float = 0.0) -> bool:
-    """Has the parent said a line (it is taken), or gone? Waits at most `wait_s`."""
-    if not select.select([0], [], [], wait_s)[0]:
-        return False
     os.read(0, 4096)
-    return True
 
 
 def _clear_left_overs() -> None:

@@ -5,6 +5,7 @@ Their sources are under tests/bench/peers, so they are there in a checkout only;
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def libzmq() -> str:
     """Path of the libzmq that pyzmq loaded in this process; its extension module if that has it inside."""
     for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
         path = line.split(maxsplit=5)[-1]
-        if Path(path).name.startswith("libzmq"):
+        if re.fullmatch(r"libzmq(-[0-9a-f]+)?\.so(\.\d+)*", Path(path).name):
             return path
     return str(zmq.backend.cython._zmq.__file__)
 

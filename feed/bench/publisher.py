@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from pathlib import Path
 
 import msgspec
@@ -43,18 +41,10 @@ def open_publisher(spec: PublisherSpec) -> ZmqPublisher:
 
 
 def main() -> None:
-    children.begin()
-    publisher = open_publisher(msgspec.json.decode(sys.argv[1], type=PublisherSpec))
+    publisher = open_publisher(children.begin(PublisherSpec))
     children.say(endpoint=publisher.endpoint)
 
-    ended = False
-
-    def look(_: int) -> None:
-        nonlocal ended
-        ended = ended or children.told()
-
-    agent.run([publisher], idle="park", stop=lambda: ended, beat=look)
-    children.say(cpu_s=time.process_time())
+    agent.run([publisher], idle="park", stop=lambda: False)
 
 
 if __name__ == "__main__":

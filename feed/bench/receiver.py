@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import resource
 import signal
-import sys
 from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,8 +54,7 @@ class BotSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def main() -> None:
-    children.begin()
-    spec = msgspec.json.decode(sys.argv[1], type=BotSpec)
+    spec = children.begin(BotSpec)
     room = spec.ticks if spec.timed else 0
     late, stamps = array("Q", bytes(8 * room)), array("Q", bytes(8 * room))
     heard, cpu_s = (_native if spec.api == "native" else _bot)(spec, late, stamps)

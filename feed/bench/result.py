@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from feed.bench.plan import Options
 
-__all__ = ["QUANTILES", "Figures", "Result", "latency_us", "ratio", "result", "saturated", "skew_us"]
+__all__ = ["QUANTILES", "Figures", "Result", "latency_us", "result", "saturated", "skew_us"]
 
 QUANTILES = {"p50_us": 0.5, "p90_us": 0.9, "p99_us": 0.99, "p999_us": 0.999, "max_us": 1.0}
 
@@ -99,12 +99,6 @@ def skew_us(stamps: Sequence[NDArray[np.uint64]], late_ns: Sequence[NDArray[np.u
     return float(np.median(last - first)) / 1e3
 
 
-def ratio(ours: Sequence[float | None], theirs: Sequence[float | None]) -> float | None:
-    """Median of ours / theirs, run by run; None if any is missing."""
-    pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b]
-    return round(median(a / b for a, b in pairs), 4) if pairs and len(pairs) == len(ours) else None
-
-
 def result(
     options: Options, runs: Sequence[Figures], *, peer: str | None = None, transport: str = "", bots: int = 0
 ) -> Result:
@@ -130,5 +124,9 @@ def result(
         ticks_per_s=round(median(run.ticks_per_s for run in runs), 1),
         skew_p50_us=round(median(skews), 3) if skews else None,
         cores=len(os.sched_getaffinity(0)),
-        detail={**runs[-1].detail, "runs": len(runs)},
+        detail={
+            **runs[-1].detail,
+            "saturated": any(run.detail.get("saturated") for run in runs),
+            "runs": len(runs),
+        },
     )

@@ -6,16 +6,17 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from feed.bench import peers, plan
-from feed.bench.children import Child, Children, python
+from feed.bench.children import Children, python
 from feed.bench.publisher import PublisherSpec
 from feed.bench.receiver import BotSpec
-from feed.bench.result import Figures, Result, latency_us, ratio, result, saturated, skew_us
+from feed.bench.result import Figures, Result, latency_us, result, saturated, skew_us
 from feed.bench.sender import SenderSpec
 from feed.errors import HostError
 
@@ -52,7 +53,9 @@ def run(options: Options, progress: Progress = lambda _: None) -> list[Result]:
     if options.transport == "mixed":
         for transport in dict.fromkeys(bot.transport for bot in heard.bots):
             part = heard.only(transport)
-            results.append(result(options, [part.figures()], transport=transport, bots=len(part.bots)))
+            figures = part.figures()
+            del figures.detail["cpu_s"]
+            results.append(result(options, [figures], transport=transport, bots=len(part.bots)))
     return results
 
 
@@ -73,27 +76,34 @@ def _beside(options: Options, peer: str, progress: Progress) -> list[Result]:
             else:
                 theirs.append(peers.run(options, call))
                 ours.append(_once(options).figures())
-    rates = [each.ticks_per_s for each in ours], [each.ticks_per_s for each in theirs]
-    mine = msgspec.structs.replace(
-        result(options, ours),
-        ratio_p50=_ratio_of("p50_us", ours, theirs),
-        ratio_p99=_ratio_of("p99_us", ours, theirs),
-        ratio_ticks_per_s=ratio(*rates),
-    )
+    mine = result(options, ours)
+    mine.ratio_p50 = _middle(mine, "p50", [each.latency_us.get("p50_us") for each in ours + theirs])
+    mine.ratio_p99 = _middle(mine, "p99", [each.latency_us.get("p99_us") for each in ours + theirs])
+    mine.ratio_ticks_per_s = _middle(mine, "ticks_per_s", [each.ticks_per_s for each in ours + theirs])
     return [mine, result(options, theirs, peer=peer)]
 
 
-def _ratio_of(name: str, ours: Sequence[Figures], theirs: Sequence[Figures]) -> float | None:
-    return ratio([each.latency_us.get(name) for each in ours], [each.latency_us.get(name) for each in theirs])
+def _middle(mine: Result, name: str, values: Sequence[float | None]) -> float | None:
+    """Median of ours divided by theirs, run by run; each is kept in the detail. None if any figure is missing.
+
+    `values`: those of our runs, then those of theirs.
+    """
+    half = len(values) // 2
+    ratios = [a / b for a, b in zip(values[:half], values[half:], strict=True) if a is not None and b]
+    if len(ratios) < half:
+        return None
+    mine.detail.setdefault("ratios", {})[name] = [round(each, 4) for each in ratios]
+    return round(median(ratios), 4)
 
 
 def _writer_cost(options: Options, progress: Progress) -> list[Result]:
     """The writer's own CPU per tick with one bot and with all of them; nothing waits for the bots, so they may lose."""
     few = msgspec.structs.replace(options, bots=1)
     runs: dict[int, list[Figures]] = {1: [], options.bots or 1: []}
-    for i in range(_COST_RUNS):
+    rounds = min(_COST_RUNS, options.alternations)
+    for i in range(rounds):
         for each in (few, options):
-            progress(f"{i + 1} of {_COST_RUNS}: {_sentence(each)}")
+            progress(f"{i + 1} of {rounds}: {_sentence(each)}")
             runs[each.bots or 1].append(_once(each).figures())
     cost = {bots: float(np.median([run.detail["writer_cpu_ns_per_tick"] for run in runs[bots]])) for bots in runs}
     for bots, figures in runs.items():
@@ -193,39 +203,37 @@ def _once(options: Options) -> _Heard:
             batch=options.batch,
         )
         inline = options.processes == "one"
-        sending = children.start(
-            "writer",
-            python(
-                "feed.bench.sender",
-                SenderSpec(
-                    directory=str(directory),
-                    log_bytes=options.log_bytes,
-                    symbols=options.symbols or 1,
-                    ticks=options.total,
-                    gap_ns=options.gap_ns,
-                    native=options.bench == "fanout",
-                    gating=_gates(options, publisher),
-                    publisher=publisher if inline else None,
-                ),
-            ),
+        sending = children.start("writer", python("feed.bench.sender"))
+        publishing = None if inline or not over_zmq else children.start("publisher", python("feed.bench.publisher"))
+        hearing = [children.start(f"bot{i}", python("feed.bench.receiver")) for i in range(options.bots or 1)]
+        sending.tell(
+            SenderSpec(
+                directory=str(directory),
+                log_bytes=options.log_bytes,
+                symbols=options.symbols or 1,
+                ticks=options.total,
+                gap_ns=options.gap_ns,
+                native=options.bench == "fanout",
+                gating=_gates(options, publisher),
+                publisher=publisher if inline else None,
+            )
         )
         endpoint = sending.hear(_START_S)["endpoint"]
-        publishing: Child | None = None
-        if over_zmq and not inline:
-            publishing = children.start("publisher", python("feed.bench.publisher", publisher))
+        if publishing:
+            publishing.tell(publisher)
             endpoint = publishing.hear(_START_S)["endpoint"]
         specs = _bots(options, children.work, directory, endpoint)
-        hearing = [children.start(spec.name, python("feed.bench.receiver", spec)) for spec in specs]
+        for bot, spec in zip(hearing, specs, strict=True):
+            bot.tell(spec)
         for bot in hearing:
             bot.hear(_START_S + len(specs))
+        cpu_s = publishing.cpu_s() if publishing else 0.0
         sending.tell("go")
         limit = _START_S + options.total * (1.0 / options.rate if options.rate else 1e-4) * (len(specs) if flat else 2)
         sender = sending.hear(limit)
         said = [bot.hear(limit) for bot in hearing]
-        cpu = 0.0
         if publishing:
-            publishing.tell("end")
-            cpu = publishing.hear(_START_S)["cpu_s"]
+            cpu_s = publishing.cpu_s() - cpu_s
         bots = [
             _Bot(
                 "shm" if spec.directory else "tcp" if spec.endpoint.startswith("tcp") else "ipc",
@@ -237,8 +245,7 @@ def _once(options: Options) -> _Heard:
             )
             for spec, each in zip(specs, said, strict=True)
         ]
-        sending.tell("end")
-    return _Heard(options, sender, cpu, bots)
+    return _Heard(options, sender, cpu_s, bots)
 
 
 def _gates(options: Options, publisher: PublisherSpec) -> tuple[str, ...]:

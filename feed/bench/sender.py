@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import resource
 import struct
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,10 +27,13 @@ if TYPE_CHECKING:
 
     from feed.publish.zmq import ZmqPublisher
 
-__all__ = ["LEAD_NS", "SenderSpec"]
+__all__ = ["SenderSpec"]
 
-LEAD_NS = 200_000_000
-"""Between the last tick that does not count and the first that does."""
+_LEAD_NS = 200_000_000
+"""Between the start marks and the first tick: bots and publisher come to rest."""
+
+_READY_NS = 1_000_000
+"""From the start of the clocks to the first tick that is due."""
 
 _CHUNK = 256
 _GATE_NS = 30_000_000_000
@@ -53,8 +55,7 @@ class SenderSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def main() -> None:
-    children.begin()
-    spec = msgspec.json.decode(sys.argv[1], type=SenderSpec)
+    spec = children.begin(SenderSpec)
     writer = LogWriter.open(
         Path(spec.directory),
         log_bytes=spec.log_bytes,
@@ -78,6 +79,7 @@ def main() -> None:
     drawn = plan.draw(spec.symbols)
     gc.collect()
     gc.freeze()
+    sleep_until_ns(now_ns() + _LEAD_NS)
 
     rings, wall = writer.rings, time.monotonic_ns()
     cpu, used = time.thread_time_ns(), resource.getrusage(resource.RUSAGE_SELF)
@@ -85,7 +87,7 @@ def main() -> None:
     if not spec.gap_ns:
         batches = _flat_out(writer, publisher, drawn, spec)
     elif spec.native:
-        batches = send_paced(writer, plan.record(), drawn, spec.ticks, now_ns() + LEAD_NS, spec.gap_ns)
+        batches = send_paced(writer, plan.record(), drawn, spec.ticks, now_ns() + _READY_NS, spec.gap_ns)
     else:
         behind = _paced(writer, publisher, drawn, spec)
         batches = spec.ticks
@@ -120,7 +122,7 @@ def _paced(writer: LogWriter, publisher: ZmqPublisher | None, topics: NDArray[np
     publish, poll = writer.publish, publisher.poll if publisher else None
     ids = topics.tolist()
     cycle = len(ids)
-    start, gap, late_by, behind = now_ns() + LEAD_NS, spec.gap_ns, int(spec.gap_ns), 0
+    start, gap, late_by, behind = now_ns() + _READY_NS, spec.gap_ns, int(spec.gap_ns), 0
     for i in range(spec.ticks):
         due = start + int(i * gap)
         topic = ids[i % cycle]
@@ -137,7 +139,6 @@ def _paced(writer: LogWriter, publisher: ZmqPublisher | None, topics: NDArray[np
 
 def _flat_out(writer: LogWriter, publisher: ZmqPublisher | None, topics: NDArray[np.uint32], spec: SenderSpec) -> int:
     template = plan.record()
-    sleep_until_ns(now_ns() + LEAD_NS)
     if publisher is None:
         return send_flat_out(writer, template, topics, 0, spec.ticks, spec.told)
     batches = 0

@@ -1,0 +1,7 @@
+"""The user's benchmarks: real processes through the public SDK, beside peers in one call. The way in: run.run()."""
+
+from feed.bench.plan import Options
+from feed.bench.result import Result
+from feed.bench.show import show
+
+__all__ = ["Options", "Result", "show"]

@@ -1,0 +1,103 @@
+"""A benchmark's results for people: a table with the targets under it, then what each role cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from feed.bench.result import QUANTILES
+from feed.config import LatencyConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from feed.bench.result import Result
+
+__all__ = ["TICKS_PER_S_TARGET", "show"]
+
+TICKS_PER_S_TARGET = 4_100_000
+
+
+def show(results: Sequence[Result]) -> RenderableType:
+    """Everything of `results` that a person compares; the rest is in the JSON."""
+    parts: list[RenderableType] = [_figures(results)]
+    for each in results:
+        parts += _notes(each)
+    return Group(*parts)
+
+
+def _figures(results: Sequence[Result]) -> Table:
+    targets = {
+        f"p{f'{quantile:g}'[2:].ljust(2, '0')}_us": ns / 1e3 for quantile, ns in LatencyConfig().targets_ns.items()
+    }
+    first = results[0]
+    timed = any(each.p50_us is not None for each in results)
+    table = Table(title=f"{first.bench}: {first.payload_bytes}-byte quotes, {first.cores} cores")
+    for name in ("over", "who", "bots"):
+        table.add_column(name)
+    for name in ("rate/s", "ticks", "lost", *(_HEADS.values() if timed else ()), "skew µs", "ticks/s"):
+        table.add_column(name, justify="right")
+    for each in results:
+        table.add_row(
+            each.transport,
+            each.peer or "tickcast",
+            str(each.bots),
+            f"{each.rate_hz:,.0f}" if each.rate_hz else "flat out",
+            f"{each.ticks:,}",
+            Text(f"{each.lost:,}", style="red" if each.lost else ""),
+            *(_judged(getattr(each, name), targets.get(name)) for name in (_HEADS if timed else ())),
+            "" if each.skew_p50_us is None else f"{each.skew_p50_us:,.1f}",
+            f"{each.ticks_per_s:,.0f}",
+        )
+    table.add_section()
+    reached = f"{TICKS_PER_S_TARGET:,}" if first.bench == "throughput" else ""
+    limits = (f"{targets[name]:,.1f}" if name in targets else "" for name in (_HEADS if timed else ()))
+    table.add_row("target", "", "", "", "", "0", *limits, "", reached, style="dim")
+    return table
+
+
+_HEADS = dict(zip(QUANTILES, ("p50 µs", "p90 µs", "p99 µs", "p99.9 µs", "max µs"), strict=True))
+
+
+def _judged(value: float | None, target: float | None) -> Text:
+    if value is None:
+        return Text("")
+    return Text(f"{value:,.2f}", style="" if target is None else "green" if value <= target else "yellow")
+
+
+def _cpu(used_s: float, of_s: float) -> str:
+    return f"{100 * used_s / of_s:.0f} %" if of_s else f"{used_s:.2f} s"
+
+
+def _notes(result: Result) -> list[RenderableType]:
+    detail: dict[str, Any] = result.detail
+    who = f"{result.peer or 'tickcast'} over {result.transport}, {result.bots} bot{'s' * (result.bots != 1)}"
+    lines = []
+    ratios = {
+        "p50": result.ratio_p50,
+        "p99": result.ratio_p99,
+        "ticks/s": result.ratio_ticks_per_s,
+    }
+    if said := [f"{name} {value:.3f}" for name, value in ratios.items() if isinstance(value, float)]:
+        lines.append(f"ours divided by the peer's, median of {detail['runs']} alternations: {', '.join(said)}")
+    if detail.get("saturated"):
+        lines.append(f"[yellow]{who}: ticks only queued up, so no latency is quoted; lower --rate[/yellow]")
+    if detail.get("checksums_equal") is False:
+        lines.append(f"[red]{who}: the sum of what was read is not that of what was sent[/red]")
+    if cpu := detail.get("cpu_s"):
+        paced = detail["seconds"] if result.rate_hz else 0.0
+        share = ", ".join(f"{role} {_cpu(used, paced)}" for role, used in cpu.items() if used)
+        lines.append(
+            f"{who}: CPU {share}; writer {detail['writer_cpu_ns_per_tick']:,.0f} ns a tick, "
+            f"{detail['writer_wakes_per_batch']:.2f} system calls a batch"
+        )
+    if "writer_cpu_ratio_to_1_bot" in detail:
+        lines.append(
+            f"{who}: the writer's CPU per tick is {detail['writer_cpu_ratio_to_1_bot']:.2f} of that with 1 bot"
+        )
+    return [Text.from_markup(line) for line in lines]
