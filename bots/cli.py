@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator  # noqa: TC003 - typer reads annotations when it runs
 from contextlib import contextmanager, nullcontext
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -28,6 +28,9 @@ from bots.subscriber import DEFAULT_FEED, Subscriber
 from bots.watch import Watch
 from feed.clock import now_ns
 from feed.errors import CallerError, ConfigError, TickcastError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["app", "main"]
 
@@ -120,25 +123,19 @@ def run(
     """Run a bot until Ctrl-C. It waits for a feed that is not running, and for one that goes away."""
     _log_to(logging.StreamHandler(), logging.INFO)
     path, wanted = loader.split(target)
-    try:
+    with _own_traceback(path):
         kind = loader.load(path, wanted)
-        options = {"name": name or f"{kind.__name__[:20]}-{os.getpid()}", "order": order.value, "idle": idle.value}
-        subscriber = _subscriber(symbols.split(","), schemas, transport, feed, **options)
         sys.argv = [str(path)]  # what the bot's own code should see
         bot = kind()
-        gc.collect()
-        gc.freeze()  # what is there now stays; later collections need not look at it again
-        try:
-            with _ended_by_signals(subscriber):
-                run_bot(bot, subscriber)
-        finally:
-            typer.echo(_summary(subscriber.stats()), err=True)
-    except Exception as error:
-        own = loader.own_traceback(error, path)
-        if not own:
-            raise
-        typer.echo(own, err=True, nl=False)
-        raise typer.Exit(1) from None
+    options = {"name": name or f"{kind.__name__[:20]}-{os.getpid()}", "order": order.value, "idle": idle.value}
+    subscriber = _subscriber(symbols.split(","), schemas, transport, feed, **options)
+    gc.collect()
+    gc.freeze()  # what is there now stays; later collections need not look at it again
+    try:
+        with _own_traceback(path), _ended_by_signals(subscriber):
+            run_bot(bot, subscriber)
+    finally:
+        typer.echo(_summary(subscriber.stats()), err=True)
 
 
 @app.command(epilog="Example: bots lag --watch        bots lag --json | jq '.[].lag_ns'")
@@ -190,6 +187,19 @@ def _address(feed: str) -> str:
     if scheme not in {"tcp", "ipc"} or not place or (scheme == "tcp" and not place.rpartition(":")[2].isdigit()):
         raise ConfigError("not an address", expected=f"such as {DEFAULT_FEED}", found=repr(feed), where="--feed")
     return feed
+
+
+@contextmanager
+def _own_traceback(path: Path) -> Iterator[None]:
+    """What the user's file at `path` raises is shown without our part of the way; exit code 1."""
+    try:
+        yield
+    except Exception as error:
+        own = loader.own_traceback(error, path)
+        if not own:
+            raise
+        typer.echo(own, err=True, nl=False)
+        raise typer.Exit(1) from None
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def test_of_several_one_must_be_named(write: Callable[[str], Path]) -> None:
 
 
 def test_what_is_no_bot_is_refused(write: Callable[[str], Path], tmp_path: Path) -> None:
-    with pytest.raises(CallerError, match="no bot.*Derive a class"):
+    with pytest.raises(CallerError, match=r"no bot.*Derive a class"):
         load(write("from bots import Bot\n"))
     with pytest.raises(CallerError, match="no such file"):
         load(tmp_path / "missing.py")

@@ -323,6 +323,14 @@ class Stage:
 
 
 @contextlib.contextmanager
+def market(rate: float = 5000) -> Iterator[Stage]:
+    """A stage with a simulator that runs: 100 symbols, in one process."""
+    with stage() as made:
+        made.up(made.feed(source__sim__rate=rate, feed__processes="one"))
+        yield made
+
+
+@contextlib.contextmanager
 def stage() -> Iterator[Stage]:
     """A stage, swept when its block ends."""
     root = Path(tempfile.mkdtemp(prefix="tickcast-e2e-", dir="/dev/shm"))

@@ -59,7 +59,7 @@ def test_ctrl_c_ends_watching_whether_there_is_a_feed_or_not(stage: Stage) -> No
 
 
 def test_ctrl_c_ends_a_bot_with_one_line(stage: Stage) -> None:
-    stage.up(stage.feed(source__sim__rate=2000))
+    stage.up(stage.feed(source__sim__rate=20_000))
     example = "bots/examples/mean.py"
     with Terminal(stage, ["bots", "run", example, "--symbols", "*", "--feed", stage.address]) as terminal:
         terminal.shows("trades")
