@@ -45,7 +45,7 @@ cdef class Interest:
     cdef int64_t overdue(self, uint64_t now) noexcept nogil
     # An empty frame of this topic was made: the next is due after twice as long.
     cdef void rest(self, uint32_t topic_id, uint64_t now) noexcept nogil
-    # Records were lost: whoever wants a topic is told in its next frame.
+    # Records were lost, nobody knows of which topics: the next frame of each says so, whoever wants it by then.
     cdef void lose(self) noexcept nogil
     # Take next_seq of all topics from the log, which is at or beyond the publisher.
     cdef void renumber(self, LogReader reader) noexcept nogil

@@ -161,8 +161,7 @@ cdef class Interest:
     cdef void lose(self) noexcept nogil:
         cdef uint32_t i
         for i in range(self.known):
-            if self.topics[i].wanted:
-                self.topics[i].loss = 1
+            self.topics[i].loss = 1
 
     cdef void renumber(self, LogReader reader) noexcept nogil:
         cdef uint32_t i

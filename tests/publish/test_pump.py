@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -386,3 +387,38 @@ def test_the_socket_must_be_open(feed: Feed) -> None:
     bound.close()
     with pytest.raises(HostError, match="closed"):
         Outlet(bound, feed.counters.counter("tickcast_sent_total", publisher="tcp"), None)
+
+
+def test_racing_a_writer_that_laps_it_nothing_torn_gets_out(feed: Feed) -> None:
+    """Every record names its own seq ten times over; all are either received or counted."""
+    feed.rewrite(log_bytes=1 << 20)
+    quotes(feed, 5)
+    publisher = feed.publisher("ipc", slow="wait", batch=16)
+    subscriber = feed.subscriber(publisher, b"quote.")
+    batches, size = 150, 2000
+
+    def write() -> None:
+        rng = np.random.default_rng(11)
+        for n in range(batches):
+            seqs = np.arange(n * size + 1, (n + 1) * size + 1, dtype=np.uint64)
+            records = np.repeat(seqs, 10).view(np.uint8)
+            feed.writer.publish_batch(rng.integers(0, 5, size).astype(np.uint32), records, 80)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    received = 0
+
+    def settled() -> bool:
+        nonlocal received
+        subscriber.take()
+        for frame in subscriber.ticks:
+            words = np.frombuffer(frame.records.tobytes(), np.uint64).reshape(frame.count, 10)
+            assert (words == frame.seqs[:, None]).all()
+            received += frame.count
+        subscriber.forget()
+        lost = feed.counted("tickcast_dropped_total", publisher="ipc", cause="overrun")
+        return not writer.is_alive() and publisher.drain() and received + lost == batches * size
+
+    feed.turn(publisher, settled)
+    writer.join()
+    assert feed.counted("tickcast_sent_total", publisher="ipc") == received

@@ -18,7 +18,7 @@ import zmq
 from feed.agent import Agent
 from feed.errors import AddressInUse, ConfigError, HostError, LogMissing
 from feed.wire.frames import FLAG_LOSS
-from tests.publish.harness import PATIENCE_S, Feed
+from tests.publish.harness import PATIENCE_S, Feed, Subscriber
 
 
 def announced(feed: Feed, name: str) -> str:
@@ -270,12 +270,16 @@ def test_overrun_while_it_was_away_is_told(feed: Feed) -> None:
     publisher.close()
     for seed in range(10):
         feed.write([0] * 1000, seed)
-    again = feed.publisher(slow="wait")
-    subscriber = feed.subscriber(again, b"quote.")
-    feed.turn(again, lambda: subscriber.take() >= 0 and again.drain())
+    again = feed.publisher()
+    subscriber = Subscriber(feed.context, 1000)
+    feed.subscribers.append(subscriber)
+    subscriber.socket.connect(again.endpoint)
+    subscriber.socket.subscribe(b"quote.")
+    feed.turn(again, lambda: subscriber.take() > 0 and again.drain())
+    assert [frame.flags for frame in subscriber.frames] == [FLAG_LOSS] + [0] * (len(subscriber.frames) - 1)
     feed.write([0])
     feed.turn(again, lambda: subscriber.take() >= 0 and bool(subscriber.ticks))
-    assert subscriber.ticks[-1].topic_seq == 10_002
+    assert (subscriber.ticks[-1].topic_seq, subscriber.ticks[-1].flags) == (10_002, 0)
 
 
 def test_a_new_log_is_taken_up_from_its_beginning(feed: Feed) -> None:
