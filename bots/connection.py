@@ -87,6 +87,7 @@ class Connection:
         self._heartbeat_ns = 1_000_000_000
         self._frames = 0
         self._heard_ns = 0
+        self._outdated = 0
         self._told_why = ""
         self._pause_s = FIRST_PAUSE_S
         self._try_at_ns = 0
@@ -106,11 +107,12 @@ class Connection:
             self._reporter = Reporter(self._control, self._name)
         deadline_ns = monotonic_ns() + int(timeout * 1e9) if timeout is not None else None
         while not self.delivery.stopped:
-            why = "" if self.link is not None else self._try()
+            why = "" if self.link is not None else self._try(wait=True)
             if self.link is not None:
                 why = self._prove(deadline_ns)
                 if not why:
                     break
+            assert why is not None
             self._say_waiting(why)
             if deadline_ns is not None and monotonic_ns() >= deadline_ns:
                 raise ControlError(why, remedy=f"Gave up after {timeout} s")
@@ -184,7 +186,9 @@ class Connection:
                 self._heard()
         elif now - self._heard_ns > 2 * self._heartbeat_ns + LATE_NS:
             self._lose(f"nothing heard of the feed for {(now - self._heard_ns) / 1e9:.1f} s")
-        if not self.live and self._control is not None and now >= self._try_at_ns:
+        # Only the directory tells a clock that was set back (a new epoch that looks older) from stragglers.
+        lost = not self.live or self.delivery.outdated != self._outdated
+        if lost and self._control is not None and now >= self._try_at_ns:
             self._look_for_feed()
 
     def _heard(self) -> None:
@@ -211,9 +215,12 @@ class Connection:
     # --- finding the feed -------------------------------------------------------------------------------------------
 
     def _look_for_feed(self) -> None:
-        """One attempt, at most a quarter of a second, and a longer pause before the next if it fails."""
+        """One attempt, without waiting for anybody, and a longer pause before the next if it fails."""
         before = self.link
-        why = self._try()
+        why = self._try(wait=False)
+        if why is None:
+            return
+        self._outdated = self.delivery.outdated
         if self.link is not None and self.link is not before:
             if isinstance(self.link, ShmLink):  # of the others, only what comes tells that somebody is there
                 self._heard()
@@ -222,8 +229,11 @@ class Connection:
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         self._try_at_ns = monotonic_ns() + int(self._pause_s * 1e9)
 
-    def _try(self) -> str:
-        """Attach to where the feed is now; a link that is right already is kept. Gives why it could not, else ""."""
+    def _try(self, wait: bool) -> str | None:
+        """Attach to where the feed is now; a link that is right already is kept.
+
+        Gives why it could not, "" where it could, None while the control address has not answered (never with `wait`).
+        """
         try:
             if self._log_at is not None:
                 self._take(self._open_log(self._log_at))
@@ -231,7 +241,10 @@ class Connection:
                 self._take(self._open_endpoint(self._endpoint))
             else:
                 assert self._control is not None
-                self._follow(self._control.directory(ASK_S))
+                directory = self._control.directory(ASK_S) if wait else self._control.directory_soon(ASK_S)
+                if directory is None:
+                    return None
+                self._follow(directory)
         except TickcastError as error:
             return str(error)
         except zmq.ZMQError as error:

@@ -402,6 +402,8 @@ cdef class Delivery:
                 self.look(wall_ns(), False)
             else:
                 self.event(what)
+        if started:
+            tc_histogram_record(self.handler.h, <int64_t>(wall_ns() - started))
 
     # --- batches ------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,9 @@ ANSWER_BYTES_MAX = 16 << 20
 REPORT_PATIENCE_NS = 5_000_000_000
 """How long an unanswered report holds the next one back."""
 
+STALE_NS = 5_000_000_000
+"""An answer that nobody came for in this time is asked for again."""
+
 
 class Transport(msgspec.Struct, frozen=True):
     """One publisher of the feed; a host of ``*`` is the one at which the control address was reached."""
@@ -51,8 +54,9 @@ class ControlClient:
     def __init__(self, feed: str) -> None:
         self.feed = feed
         self._numbers = itertools.count(1)
-        self._reported: int | None = None
-        self._reported_ns = 0
+        self._answers: dict[int, dict[str, Any] | None] = {}
+        self._asked: tuple[int, int] | None = None
+        self._reported: tuple[int, int] | None = None
         self._context = zmq.Context(io_threads=1)
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = 0
@@ -70,11 +74,29 @@ class ControlClient:
 
     def directory(self, timeout: float) -> Directory:
         """Where the feed is; raises ControlError after `timeout` seconds without an answer, or if it is refused."""
-        answer = self.ask("directory", timeout)
-        try:
-            return msgspec.convert(answer, Directory)
-        except msgspec.ValidationError as error:
-            raise ControlError(f"not a directory: {error}", where=self.feed) from None
+        return self._directory(self.ask("directory", timeout))
+
+    def directory_soon(self, patience: float) -> Directory | None:
+        """The same without waiting: None while the answer is on its way, at most `patience` seconds."""
+        if self._asked is not None and monotonic_ns() > self._asked[1] + STALE_NS:
+            del self._answers[self._asked[0]]
+            self._asked = None
+        if self._asked is None:
+            number = self._send("directory")
+            if number is None:
+                raise self._no_answer()
+            self._asked = number, monotonic_ns() + int(patience * 1e9)
+            return None
+        number, deadline_ns = self._asked
+        self._receive()
+        answer = self._answers[number]
+        if answer is None and monotonic_ns() < deadline_ns:
+            return None
+        self._asked = None
+        del self._answers[number]
+        if answer is None:
+            raise self._no_answer()
+        return self._directory(answer)
 
     def reach(self, endpoint: str) -> str:
         """`endpoint` with a host of ``*`` replaced by the host of the control address."""
@@ -86,51 +108,79 @@ class ControlClient:
 
     def ask(self, request: str, timeout: float, **fields: Any) -> dict[str, Any]:
         """One request's answer; raises ControlError after `timeout` seconds without one, or if it is refused."""
-        number = next(self._numbers)
-        deadline = monotonic_ns() + int(timeout * 1e9)
-        if self._wait(zmq.POLLOUT, deadline):
-            self._socket.send(orjson.dumps({"id": number, "request": request, **fields}))
-            while self._wait(zmq.POLLIN, deadline):
-                answer = self._take()
-                if answer.get("id") == number:
-                    if "error" in answer:
-                        raise ControlError("the feed refused", found=str(answer["error"]), where=self.feed)
-                    return answer
-        raise ControlError("no feed answers", where=self.feed, remedy="Start one with: feed run (or: feed demo)")
+        deadline_ns = monotonic_ns() + int(timeout * 1e9)
+        if self._wait(zmq.POLLOUT, deadline_ns) and (number := self._send(request, **fields)) is not None:
+            try:
+                while self._wait(zmq.POLLIN, deadline_ns):
+                    self._receive()
+                    answer = self._answers[number]
+                    if answer is not None:
+                        return self._accepted(answer)
+            finally:
+                del self._answers[number]
+        raise self._no_answer()
 
     def report(self, bot: dict[str, Any]) -> int | None:
         """Send figures without waiting; gives the report's number, or None if it could not be sent now."""
         now = monotonic_ns()
-        if self._reported is not None and now - self._reported_ns < REPORT_PATIENCE_NS:
-            return None
-        number = next(self._numbers)
-        try:
-            self._socket.send(orjson.dumps({"id": number, "request": "stats", "bot": bot}), zmq.NOBLOCK)
-        except zmq.Again:
-            return None
-        self._reported, self._reported_ns = number, now
+        if self._reported is not None:
+            if now < self._reported[1]:
+                return None
+            del self._answers[self._reported[0]]
+        number = self._send("stats", bot=bot)
+        self._reported = None if number is None else (number, now + REPORT_PATIENCE_NS)
         return number
 
     def reported(self) -> int | None:
         """The number of the last report, once it was answered and not refused; each is given once."""
-        while self._socket.poll(0):
-            answer = self._take()
-            if answer.get("id") == self._reported and self._reported is not None:
-                number, self._reported = self._reported, None
-                return number if answer.get("ok") else None
-        return None
+        if self._reported is None:
+            return None
+        self._receive()
+        number = self._reported[0]
+        if self._answers[number] is None:
+            return None
+        self._reported = None
+        answer = self._answers.pop(number)
+        return number if answer and answer.get("ok") else None
 
     def close(self) -> None:
         self._socket.close(linger=0)
         self._context.term()
 
+    def _send(self, request: str, **fields: Any) -> int | None:
+        """Send a request whose answer is waited for from now on; gives its number, None if nobody is connected."""
+        number = next(self._numbers)
+        try:
+            self._socket.send(orjson.dumps({"id": number, "request": request, **fields}), zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+        self._answers[number] = None
+        return number
+
+    def _receive(self) -> None:
+        """Put every answer that is there to its request; what nobody waits for any more is dropped."""
+        while self._socket.poll(0):
+            try:
+                answer = orjson.loads(self._socket.recv_multipart()[-1])
+            except orjson.JSONDecodeError:
+                continue
+            if isinstance(answer, dict) and answer.get("id") in self._answers:
+                self._answers[answer["id"]] = answer
+
     def _wait(self, event: int, deadline_ns: int) -> bool:
         rest_ms = max(0, deadline_ns - monotonic_ns()) // 1_000_000
         return bool(self._socket.poll(rest_ms, event))
 
-    def _take(self) -> dict[str, Any]:
+    def _directory(self, answer: dict[str, Any]) -> Directory:
         try:
-            answer = orjson.loads(self._socket.recv_multipart()[-1])
-        except orjson.JSONDecodeError:
-            return {}
-        return answer if isinstance(answer, dict) else {}
+            return msgspec.convert(self._accepted(answer), Directory)
+        except msgspec.ValidationError as error:
+            raise ControlError(f"not a directory: {error}", where=self.feed) from None
+
+    def _accepted(self, answer: dict[str, Any]) -> dict[str, Any]:
+        if "error" in answer:
+            raise ControlError("the feed refused", found=str(answer["error"]), where=self.feed)
+        return answer
+
+    def _no_answer(self) -> ControlError:
+        return ControlError("no feed answers", where=self.feed, remedy="Start one with: feed run (or: feed demo)")

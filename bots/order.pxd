@@ -50,7 +50,7 @@ cdef class TopicOrder:
     cdef uint32_t cause             # of a hole on this link
     cdef readonly uint64_t epoch    # 0: not known yet
     cdef readonly uint64_t duplicates       # records dropped because they were delivered before
-    cdef readonly uint64_t outdated         # records dropped because they are of an older epoch
+    cdef readonly uint64_t outdated         # dropped because they are of an older epoch: records, frames without any
 
     # What to do with a run; `topic` must be below `size` (or a heartbeat). Everything said in `out` is accounted for.
     cdef int judge(self, const run_t* run, verdict_t* out) noexcept nogil

@@ -93,7 +93,7 @@ cdef class TopicOrder:
         cdef uint32_t i
         if run.epoch != self.epoch:
             if run.epoch < self.epoch:
-                self.outdated += run.count
+                self.outdated += max(run.count, <uint32_t>1)
                 out.what = IS_DROPPED
                 return 0
             if self.epoch != 0:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bots import Gap, Subscriber
+from bots.directory import Directory, Transport
 from feed.wire import frames
 
 from .conftest import PATIENCE_S, take, until
@@ -322,3 +323,46 @@ def test_close_while_frames_wait(hand: Hand) -> None:
     sub.close()
     assert sub.recv(0) is None
     time.sleep(0.01)
+
+
+def test_a_clock_that_was_set_back_does_not_make_a_feed_deaf(hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new epoch that looks older than the last: the directory decides."""
+
+    class Control:
+        epoch = EPOCH
+
+        def __init__(self, feed: str) -> None: ...
+
+        def directory(self, timeout: float) -> Directory:
+            offered = [Transport("tcp", "ipc", hand.endpoint)]
+            return Directory("main", "0", 1, "elsewhere", "", self.epoch, 1, offered)
+
+        directory_soon = directory
+
+        def reach(self, endpoint: str) -> str:
+            return endpoint
+
+        def report(self, bot: object) -> None: ...
+
+        def reported(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("bots.connection.ControlClient", Control)
+    sub = Subscriber(schemas=["quote"], feed="tcp://h:1", transport="ipc", on_gap=hand.gaps.append, timeout=PATIENCE_S)
+    hand.sub = sub
+    opening = threading.Thread(target=sub.open)
+    opening.start()
+    hand.listen()
+    hand.beat()
+    opening.join()
+    hand.quote([1], 1)
+    take(sub, 1)
+    Control.epoch = EPOCH - 1
+    hand.subscriptions.clear()
+    hand.beat(epoch=EPOCH - 1)
+    until(sub, lambda: sub.stats()["epoch"] == EPOCH - 1)
+    hand.listen()
+    hand.quote([1], 1, epoch=EPOCH - 1)
+    assert take(sub, 1)[0].topic_seq == 1
+    assert [gap.cause for gap in hand.gaps] == ["epoch"]
