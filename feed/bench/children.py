@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Child", "Children", "begin", "python", "say", "until_told"]
 
 _ROOT = Path("/dev/shm")
+_HOME = Path(__file__).parents[2]
+"""Where children start: -m looks in the current directory first, and the user's may hold a "bots" or a "feed" too."""
+
 _PREFIX = "tickcast-bench-"
 _Spec = TypeVar("_Spec", bound=msgspec.Struct)
 
@@ -49,6 +52,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             bufsize=0,
+            cwd=_HOME,
             env={**os.environ, "TICKCAST_LOG_ROOT": str(work)},
         )
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from feed.errors import ConfigError
 from feed.wire.records import BY_WORD
-from feed.wire.topics import topic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -145,11 +144,6 @@ def record(**values: int) -> bytes:
     for name, value in values.items():
         row[name] = value
     return row.tobytes()
-
-
-def topic_bytes() -> int:
-    """Length of every benchmark topic."""
-    return len(topic(SCHEMA.word, "AAPL"))
 
 
 _DEFAULTS: dict[str, dict[str, Any]] = {

@@ -87,6 +87,8 @@ def _notes(result: Result) -> list[RenderableType]:
         lines.append(f"ours divided by the peer's, median of {detail['runs']} alternations: {', '.join(said)}")
     if detail.get("saturated"):
         lines.append(f"[yellow]{who}: ticks only queued up, so no latency is quoted; lower --rate[/yellow]")
+    if result.bench == "fanout" and not result.rate_hz and result.lost:
+        lines.append(f"{who}: flat out nobody waits for the bots; what was lost is how far they were overtaken")
     if detail.get("checksums_equal") is False:
         lines.append(f"[red]{who}: the sum of what was read is not that of what was sent[/red]")
     if cpu := detail.get("cpu_s"):
