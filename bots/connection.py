@@ -121,8 +121,10 @@ class Connection:
         self._heard()
 
     def close(self) -> None:
-        """Let go of feed and control address. The delivery ends."""
+        """Let go of feed and control address. The delivery ends, also one in another thread."""
         self.delivery.stop()
+        while self.link is not None and self.link.busy:
+            time.sleep(0.001)
         self._drop()
         if self._control is not None:
             self._control.close()

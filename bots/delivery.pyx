@@ -244,8 +244,13 @@ cdef class Delivery:
                 return False
             rest = min(rest, deadline_ns - now)
         self.look(wall_ns(), True)
+        if self.stopped:
+            return True
+        cdef Link source = self.source
+        source.busy = True
         with nogil:
-            self.source.wait(rest, self.spin)
+            source.wait(rest, self.spin)
+        source.busy = False
         PyErr_CheckSignals()
         return True
 

@@ -36,6 +36,7 @@ cdef class Link:
     cdef readonly uint64_t frames           # heard in all, wanted or not
     cdef readonly uint64_t malformed        # refused and skipped
     cdef readonly uint64_t lost_first, lost_last
+    cdef readonly bint busy                 # a thread waits in here without the GIL: not to be closed now
 
     cdef int next(self, run_t* out) noexcept nogil
     # Until something may be waiting, at most `timeout_ns`; false if nothing is.

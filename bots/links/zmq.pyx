@@ -229,8 +229,10 @@ cdef class ZmqLink(Link):
                 raise MemoryError
             self.zmq.msg_init(message)
             rest = deadline - now
+            self.busy = True
             with nogil:
                 got = self._receive(message, self._timeout(rest))
+            self.busy = False
             if not got:
                 self.zmq.msg_close(message)
                 free(message)

@@ -273,6 +273,15 @@ def test_stop_from_another_thread_ends_every_loop(feed: LiveFeed) -> None:
         assert sub.recv_many() is None
 
 
+@pytest.mark.parametrize("idle", ["park", "spin"])
+def test_close_from_another_thread_is_safe(feed: LiveFeed, idle: str) -> None:
+    sub = feed.subscriber(idle=idle).open()
+    closing = threading.Timer(0.05, sub.close)
+    closing.start()
+    assert list(sub) == []
+    closing.join()
+
+
 class sub_sender:  # noqa: N801 - reads as a statement
     """Sends once the subscriber is live, from a thread."""
 
