@@ -35,10 +35,11 @@ from feed import agent
 from feed.clock import now_ns
 from feed.config import FeedConfig, duration_ns, from_json, size_bytes, to_json
 from feed.control.server import Control
-from feed.errors import AddressInUse, CallerError, HostError, LogBusy, LogMissing, LogSpace, TickcastError
-from feed.log.reader import LogReader
+from feed.errors import AddressInUse, CallerError, HostError, LogBusy, LogSpace, TickcastError
+from feed.log.observer import log_figures
 from feed.log.writer import LogWriter, discard, require_free
 from feed.metrics.counters import Counters
+from feed.monitor.exporter import state_targets
 from feed.monitor.server import serve
 from feed.publish.zmq import ZmqPublisher
 from feed.sources.ingest import Ingest
@@ -181,6 +182,8 @@ class Feed(ABC):
         self.config.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         require_free(self.config.directory)
         self._counters = Counters.open(self.config.directory, create=True)
+        state_targets(self._counters, self.config.latency.targets_ns)
+        self._retire_strangers()
         try:
             self._begin()
         except BaseException:
@@ -231,6 +234,13 @@ class Feed(ABC):
         """Has the agent's loop said that it turns since `monotonic_s`?"""
         beat = self._counters.gauge("tickcast_agent_heartbeat_timestamp_seconds", agent=name).value
         return beat > now_ns() - int(1e9 * (time.monotonic() - monotonic_s))
+
+    def _retire_strangers(self) -> None:
+        """Rows of agents that an earlier run had and this one has not."""
+        names = _agent_names(self.config)
+        for row in list(self._counters.rows()):
+            if row.name.startswith("tickcast_agent_") and row.labels["agent"] not in names:
+                self._counters.retire(row.name, **row.labels)
 
     def _note(self, name: str, pid: int) -> None:
         self._counters.gauge("tickcast_agent_pid", agent=name).set(pid)
@@ -462,17 +472,13 @@ def _bound(feed: Feed, name: str, otherwise: str) -> str:
 
 def _announce_horizon(feed: Feed) -> None:
     """How far back the log reaches at the present rate."""
-    try:
-        with LogReader.open(feed.config.directory, name="supervisor") as reader:
-            before, began = reader.tail, time.monotonic()
-            feed.tick(0.5)
-            rate = (reader.tail - before) / (time.monotonic() - began)
-            if rate > 0:
-                log.info(
-                    "the log holds the last %.0f s at the present rate (%.1f MB/s)", reader.log_bytes / rate, rate / 1e6
-                )
-    except LogMissing:
+    before, began = log_figures(feed.config.directory), time.monotonic()
+    feed.tick(0.5)
+    after = log_figures(feed.config.directory)
+    if before is None or after is None or after.tail <= before.tail:
         return
+    rate = (after.tail - before.tail) / (time.monotonic() - began)
+    log.info("the log holds the last %.0f s at the present rate (%.1f MB/s)", after.log_bytes / rate, rate / 1e6)
 
 
 def _summary(feed: Feed, seconds: float) -> str:

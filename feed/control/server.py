@@ -19,9 +19,9 @@ import zmq
 
 from feed import clock, ports
 from feed.control.directory import SymbolIndex, directory_answer
-from feed.control.log_view import LogView
 from feed.control.stats import Bots, parse_report
 from feed.errors import ControlError, LogError, TickcastError
+from feed.log.observer import LogObserver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ class Control:
         self._config = config
         self._directory = directory
         self._bots = Bots(counters)
-        self._log: LogView | None = None
+        self._log: LogObserver | None = None
         self._symbols = SymbolIndex()
         self._topics_seen = 0
         self._boot_id = clock.boot_id()
@@ -153,14 +153,17 @@ class Control:
 
     # --- log and socket -------------------------------------------------------------------------------------------
 
-    def _open_log(self) -> LogView:
+    def _open_log(self) -> LogObserver:
         """The log of the present epoch, its new topics taken in. Raises ControlError while there is none."""
-        if self._log is None or not self._log.open:
+        if self._log is None or self._log.state != "open":
+            self._log = None
             try:
-                self._log = LogView(self._directory)
+                found = LogObserver(self._directory)
             except LogError as error:
-                self._log = None
                 raise ControlError("the feed has no log yet; ask again", found=str(error)) from None
+            if found.state != "open":
+                raise ControlError("the feed's log has ended; ask again", found=found.state)
+            self._log = found
             self._symbols, self._topics_seen = SymbolIndex(), 0
         count = min(self._log.topic_count, self._topics_seen + TOPICS_PER_REQUEST)
         for topic_id in range(self._topics_seen, count):

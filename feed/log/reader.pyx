@@ -40,9 +40,10 @@ from feed.log.layout cimport (
     TC_LOG_VERSION,
     TC_READER_SLOTS,
 )
+from feed.log.observer cimport topic_of
 
 from feed.errors import CallerError, LogError, LogMissing
-from feed.wire.records import BY_ID
+from feed.log.observer import Alive, start_time
 
 cdef enum:
     SPINS_PER_LOOK = 64       # turns of a spinning wait between two looks at the clock
@@ -250,11 +251,7 @@ cdef class LogReader:
 
     def topic(self, topic_id: int) -> tuple[str, str]:
         """(schema, symbol) of a topic id."""
-        cdef uint32_t i = topic_id
-        if i >= tc_read_published32(&self.header.topic_count):
-            raise CallerError("no such topic id", expected=f"below {self.header.topic_count}", found=topic_id)
-        cdef const tc_topic_entry* entry = &self.topic_entries[i]
-        return BY_ID[entry.schema].word, entry.symbol[: entry.symbol_length].decode("ascii")
+        return topic_of(self.topic_entries, tc_read_published32(&self.header.topic_count), topic_id)
 
     def topic_seq(self, topic_id: int) -> int:
         """The last topic_seq that was given in this topic, 0 before the first."""
@@ -318,24 +315,6 @@ cdef class LogReader:
     def writer_pid(self) -> int:
         return self.header.writer_pid
 
-    def peers(self) -> list[dict[str, object]]:
-        """The living readers: name, pid, position, lag_bytes, parked, gating ("no", "yes", "evicted")."""
-        tail = self.tail
-        found = []
-        alive = _Alive()
-        for i in range(min(tc_noted32(&self.readers.used), <uint32_t>TC_READER_SLOTS)):
-            slot = self.readers.slots[i]
-            if alive.holds(slot.pid, slot.start_time):
-                found.append({
-                    "name": slot.name[:32].split(b"\0")[0].decode("utf-8", "replace"),
-                    "pid": slot.pid,
-                    "position": slot.position,
-                    "lag_bytes": max(0, tail - slot.position),
-                    "parked": bool(slot.parked),
-                    "gating": ("no", "yes", "evicted")[min(slot.gating, 2)],
-                })
-        return found
-
     # --- opening ----------------------------------------------------------------------------------------------------
 
     def _map(self) -> None:
@@ -388,7 +367,7 @@ cdef class LogReader:
         cdef uint32_t used
         wanted = name.encode()[:31].ljust(32, b"\0")
         resumed = None
-        alive = _Alive()
+        alive = Alive()
         with (self._directory / "readers").open("rb") as f:
             fcntl.flock(f, fcntl.LOCK_EX)
             used = min(self.readers.used, <uint32_t>TC_READER_SLOTS)
@@ -412,7 +391,7 @@ cdef class LogReader:
             memcpy(chosen.name, <const char*>wanted, 32)
             tc_note32(&chosen.parked, 0)
             tc_note32(&chosen.gating, TC_GATE_NONE)
-            chosen.start_time = _start_time(os.getpid())
+            chosen.start_time = start_time(os.getpid())
             tc_note32(&chosen.pid, os.getpid())
         self.slot = chosen
         return resumed
@@ -446,24 +425,3 @@ cdef class LogReader:
         if not self.intact(self.at):
             self.seq = 0
             self.overtaken(0)
-
-
-class _Alive:
-    """Does the process that took a slot still live? Each process is looked up once."""
-
-    def __init__(self) -> None:
-        self._start_times: dict[int, int] = {}
-
-    def holds(self, pid: int, start_time: int) -> bool:
-        if pid and pid not in self._start_times:
-            self._start_times[pid] = _start_time(pid)
-        return pid != 0 and self._start_times[pid] == start_time
-
-
-cdef uint64_t _start_time(uint32_t pid):
-    """When the process started, in clock ticks since boot; 0 if there is none (proc(5), /proc/pid/stat, field 22)."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as f:
-            return int(f.read().rsplit(b")", 1)[1].split()[19])
-    except (OSError, IndexError, ValueError):
-        return 0

@@ -1,6 +1,7 @@
-from typing_extensions import Buffer
 from pathlib import Path
 from typing import Self
+
+from typing_extensions import Buffer
 
 from feed.log.sink import Sink
 from feed.metrics.histogram import Histogram

@@ -13,17 +13,17 @@ from prometheus_client.core import Metric as PrometheusFamily
 from prometheus_client.registry import Collector
 
 from feed.clock import now_ns
+from feed.log.observer import log_figures
 from feed.metrics.counters import Counters
 from feed.metrics.table import METRICS, edges_ns
-from feed.monitor.log_figures import log_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from feed.log.observer import LogFigures
     from feed.metrics.counters import Row
     from feed.metrics.table import Metric
-    from feed.monitor.log_figures import LogFigures
 
     Derived = dict[str, list[tuple[tuple[str, ...], float]]]
 

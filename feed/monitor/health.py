@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from feed.log.observer import LogFigures
     from feed.metrics.counters import Row
-    from feed.monitor.log_figures import LogFigures
 
 __all__ = ["STUCK_NS", "agents", "health"]
 

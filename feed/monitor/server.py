@@ -17,10 +17,10 @@ from prometheus_client.exposition import choose_encoder
 
 from feed.clock import now_ns
 from feed.errors import HostError
+from feed.log.observer import log_figures
 from feed.metrics.counters import Counters
 from feed.monitor.exporter import Exporter, state_targets
 from feed.monitor.health import health
-from feed.monitor.log_figures import log_figures
 from feed.ports import Endpoint, bind_error, parse_endpoint
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from feed.clock import now_ns
 from feed.errors import LogMissing
+from feed.log.observer import log_figures
 from feed.metrics.counters import Counters
 from feed.metrics.histogram import Histogram
 from feed.metrics.table import STAGES
 from feed.monitor.health import agents
-from feed.monitor.log_figures import log_figures
 from feed.monitor.screen import screen
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from feed.log.observer import LogFigures
     from feed.metrics.counters import Row
-    from feed.monitor.log_figures import LogFigures
 
 __all__ = ["QUANTILES", "change", "render", "snapshot"]
 

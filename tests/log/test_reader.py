@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feed.errors import CallerError, LogError, LogMissing
+from feed.log.observer import log_figures
 from feed.log.place import directory
 from feed.log.reader import LogReader
 from feed.log.writer import LogWriter
@@ -73,7 +74,7 @@ def test_a_reader_overtaken_before_its_first_frame_knows_too(place: Path) -> Non
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 9000)), min_size=1, max_size=6))
 def test_read_and_lost_together_are_everything(place: Path, steps: list[tuple[int, int]]) -> None:
-    """However writing and reading alternate: what was read and what was reported lost is 1, 2, 3, ... without a hole."""
+    """However writing and reading alternate: what was read and what was reported lost is 1, 2, 3 ...."""
     with LogWriter.open(place, **SMALL) as writer, LogReader.open(place) as reader:
         topic = writer.topic("quote", "AAPL")
         expected = writer.next_seq
@@ -102,7 +103,7 @@ def test_a_sleeping_reader_is_woken(place: Path) -> None:
         for _ in range(50):
             asleep = threading.Thread(target=reader.wait, args=(60_000_000_000,))
             asleep.start()
-            while not reader.peers()[0]["parked"]:
+            while not log_figures(place).readers[0].parked:
                 pass
             writer.publish(topic, QUOTE)
             asleep.join(30)
@@ -118,7 +119,7 @@ def test_many_sleepers_cost_the_writer_one_call_a_batch(place: Path) -> None:
             threads = [threading.Thread(target=r.wait, args=(60_000_000_000,)) for r in readers]
             for thread in threads:
                 thread.start()
-            while sum(bool(p["parked"]) for p in readers[0].peers()) < 24:
+            while sum(r.parked for r in log_figures(place).readers) < 24:
                 pass
             before = writer.rings
             fill(writer, topic, 100)
@@ -154,10 +155,15 @@ os.kill(os.getpid(), 9)
 
 
 def test_slots_of_the_dead_are_used_again(place: Path) -> None:
-    code = "import sys, os, pathlib; from feed.log.reader import LogReader as R; r = R.open(pathlib.Path(sys.argv[1])); os.kill(os.getpid(), 9)"
-    with LogWriter.open(place, **SMALL), LogReader.open(place) as mine:
+    code = (
+        "import os, pathlib, sys\n"
+        "from feed.log.reader import LogReader\n"
+        "reader = LogReader.open(pathlib.Path(sys.argv[1]))\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    with LogWriter.open(place, **SMALL), LogReader.open(place):
         subprocess.run([sys.executable, "-c", code, str(place)], check=False)
-        assert [p["pid"] for p in mine.peers()] == [os.getpid()]
+        assert [r.pid for r in log_figures(place).readers] == [os.getpid()]
         others = [LogReader.open(place) for _ in range(1023)]
         with pytest.raises(LogError, match="too many readers"):
             LogReader.open(place)

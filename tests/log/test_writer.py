@@ -244,7 +244,12 @@ def test_a_gating_reader_that_stalls_is_evicted_told_and_counted(place: Path) ->
 def test_a_dead_gating_reader_holds_nobody_up(place: Path) -> None:
     with LogWriter.open(place, **SMALL, gating=("recorder",), gate_timeout_ns=60_000_000_000) as writer:
         topic = writer.topic("quote", "AAPL")
-        code = "import sys, os, pathlib; from feed.log.reader import LogReader as R; r = R.open(pathlib.Path(sys.argv[1]), name='recorder'); os.kill(os.getpid(), 9)"
+        code = (
+            "import os, pathlib, sys\n"
+            "from feed.log.reader import LogReader\n"
+            "reader = LogReader.open(pathlib.Path(sys.argv[1]), name='recorder')\n"
+            "os.kill(os.getpid(), 9)\n"
+        )
         assert subprocess.run([sys.executable, "-c", code, str(place)], check=False).returncode == -signal.SIGKILL
         ids = np.full(40_000, topic, np.uint32)
         writer.publish_batch(ids, np.zeros(80 * 40_000, np.uint8), 80)

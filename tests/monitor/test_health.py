@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from feed.log.observer import LogFigures
 from feed.metrics.counters import Row
 from feed.monitor.health import STUCK_NS, agents, health
-from feed.monitor.log_figures import LogFigures
 
 NOW = 1_700_000_000 * 10**9
 LOG = LogFigures(

@@ -9,6 +9,7 @@ import numpy as np
 import zmq
 
 from feed.config import ZmqConfig
+from feed.log.observer import log_figures
 from feed.log.reader import LogReader, LogTick
 from feed.log.writer import LogWriter
 from feed.metrics.counters import Counters
@@ -121,8 +122,9 @@ class Feed:
 
     def reported(self, name: str) -> list[int]:
         """Where the readers of that name say they are."""
-        with LogReader.open(self.directory) as reader:
-            return [int(str(peer["position"])) for peer in reader.peers() if peer["name"] == name]
+        log = log_figures(self.directory)
+        assert log is not None
+        return [log.tail - reader.lag_bytes for reader in log.readers if reader.name == name]
 
     def log(self) -> list[LogTick]:
         """All that the log holds."""

@@ -1,4 +1,4 @@
-"""feed.monitor.log_figures: looks without touching."""
+"""feed.log.observer: looks without touching."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from feed.log.observer import log_figures
 from feed.log.reader import LogReader
-from feed.monitor.log_figures import log_figures
+from feed.log.writer import LogWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.monitor.conftest import FakeFeed
 
-
-def test_it_tells_what_the_log_tells(fake_feed: FakeFeed) -> None:
-    fake_feed.tick(5)
-    with LogReader.open(fake_feed.directory, name="slow", start="begin"), LogReader.open(fake_feed.directory):
-        log = log_figures(fake_feed.directory)
-    assert log is not None
-    assert (log.state, log.writer_pid, log.writer_alive) == ("open", os.getpid(), True)
-    assert (log.epoch, log.next_seq, log.tail) == (fake_feed.writer.epoch, 6, fake_feed.writer.position)
-    assert (log.log_bytes, log.topics) == (1 << 20, 1)
-    assert log.tail_ns > log.epoch
-    slow, live = log.readers
-    assert slow == ("slow", os.getpid(), log.tail, False, "no")
-    assert live == ("", os.getpid(), 0, False, "no")
-    after = log_figures(fake_feed.directory)
-    assert after is not None
-    assert after.readers == []
+def test_it_tells_what_the_log_tells(place: Path) -> None:
+    with LogWriter.open(place, log_bytes=1 << 20, max_topics=64) as writer:
+        topic = writer.topic("quote", "AAPL")
+        for _ in range(5):
+            writer.publish(topic, bytes(80))
+        with LogReader.open(place, name="slow", start="begin"), LogReader.open(place):
+            log = log_figures(place)
+        assert log is not None
+        assert (log.state, log.writer_pid, log.writer_alive) == ("open", os.getpid(), True)
+        assert (log.epoch, log.next_seq, log.tail) == (writer.epoch, 6, writer.position)
+        assert (log.log_bytes, log.topics) == (1 << 20, 1)
+        assert log.tail_ns > log.epoch
+        slow, live = log.readers
+        assert slow == ("slow", os.getpid(), log.tail, False, "no")
+        assert live == ("", os.getpid(), 0, False, "no")
+        after = log_figures(place)
+        assert after is not None
+        assert after.readers == []
 
 
 def test_no_log_and_one_that_is_being_made(tmp_path: Path) -> None:
