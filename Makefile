@@ -41,8 +41,8 @@ bench: setup
 	$(BIN)/feed bench latency --transport shm --idle park
 	$(BIN)/feed bench throughput --transport shm --api batch
 	$(BIN)/feed bench throughput --transport shm --api callback
-	$(BIN)/feed bench latency --transport tcp --processes one --vs libzmq-c
-	$(BIN)/feed bench latency --transport tcp --processes many --vs libzmq-c
+	$(BIN)/feed bench latency --transport tcp --rate 5000 --processes one --vs libzmq-c
+	$(BIN)/feed bench latency --transport tcp --rate 5000 --processes many --vs libzmq-c
 	$(BIN)/feed bench throughput --transport tcp --batch 1 --vs libzmq-c
 	$(BIN)/feed bench throughput --transport tcp --api batch
 	$(BIN)/feed bench fanout --bots 24

@@ -15,7 +15,6 @@ import orjson
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from feed import config, plan
 from feed.errors import CallerError, TickcastError
@@ -227,6 +226,7 @@ def main() -> None:
 def _bench(name: str, given: dict[str, Any]) -> None:
     from feed.bench.plan import Options  # noqa: PLC0415 - a command loads only what it needs
     from feed.bench.run import run as measure  # noqa: PLC0415
+    from feed.bench.show import show  # noqa: PLC0415
 
     as_json = given.pop("as_json")
     options = msgspec.convert({"bench": name, **given}, Options)
@@ -234,21 +234,7 @@ def _bench(name: str, given: dict[str, Any]) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(results).decode())
     else:
-        Console().print(_table([msgspec.to_builtins(result) for result in results]))
-
-
-def _table(columns: list[dict[str, Any]]) -> Table:
-    """A column for each measurement, a row for each figure that any of them has."""
-    for column in columns:
-        column |= {key: value for key, value in column.pop("detail").items() if not isinstance(value, list)}
-    table = Table("figure", *("peer" if column["peer"] else "ours" for column in columns), box=None)
-    for name in dict.fromkeys(name for column in columns for name in column):
-        values = [column.get(name) for column in columns]
-        if any(value is not None for value in values):
-            table.add_row(
-                name, *(f"{value:,}" if isinstance(value, int | float) else str(value or "") for value in values)
-            )
-    return table
+        Console().print(show(results))
 
 
 def _run(settings: config.FeedConfig, seconds: float | None, log_level: LogLevel) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-LAYERS = [re.split(r"\s*[|]\s*", layer) for layer in CONTRACTS[0]["layers"]]
+LAYERS = [[name.strip(" ()") for name in layer.split("|")] for layer in CONTRACTS[0]["layers"]]
 HEIGHT = {name: len(LAYERS) - i for i, names in enumerate(LAYERS) for name in names}
 NATIVE = sorted(p for package in ("feed", "bots") for p in (ROOT / package).rglob("*.p[yx][xd]"))
 

@@ -27,6 +27,7 @@ cdef class LogReader:
     cdef uint64_t seq                        # seq of the next record
     cdef readonly uint64_t lost_first, lost_last
     cdef uint64_t capacity, segment_bytes
+    cdef uint32_t peeked                     # length of the frame that peek() gave
     cdef uint8_t scratch[FRAME_MAX]          # next()'s private copy of a frame
     cdef object _maps, _directory, _name
 
@@ -38,7 +39,8 @@ cdef class LogReader:
     # Zero copy, in three steps. peek(): the next frame inside the mapping (any kind but padding); NULL when there is none
     # or the place is overwritten already (intact(at) tells which).
     # BORROWED and unproved: what was taken from it counts only if intact(position) is true afterwards, `position` being
-    # `at` before the first peek() of the batch. advance(): stand behind it.
+    # `at` before the first peek() of the batch. advance(): stand behind the frame that
+    # the last peek() gave.
     cdef const tc_log_frame* peek(self) noexcept nogil
     cdef void advance(self, const tc_log_frame* frame) noexcept nogil
     cdef bint intact(self, uint64_t position) noexcept nogil

@@ -141,19 +141,21 @@ cdef class LogReader:
         cdef uint32_t length
         while True:
             frame = <const tc_log_frame*>(self.data + (self.at & (self.capacity - 1)))
-            length = tc_committed(frame)
-            if length == 0:
+            # Where an overwritten length led us there may be anything, even less than a header before the mapping's end.
+            if self._room() < TC_FRAME_HEADER:
                 return NULL
-            if length > self._room():
+            length = tc_committed(frame)
+            if length < TC_FRAME_HEADER or length > self._room() or length & 7:
                 return NULL
             if frame.kind != TC_KIND_PADDING:
+                self.peeked = length
                 return frame if length <= FRAME_MAX else NULL
             if not self.intact(self.at):
                 return NULL
             self.at += length
 
     cdef void advance(self, const tc_log_frame* frame) noexcept nogil:
-        self.at += frame.length
+        self.at += self.peeked
         self.seq = frame.seq + (frame.kind == TC_KIND_RECORD)
 
     cdef bint intact(self, uint64_t position) noexcept nogil:

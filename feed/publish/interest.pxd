@@ -34,8 +34,8 @@ cdef class Interest:
 
     # Begin with the topics of another log; subscriptions stay. -1: an exception.
     cdef int attach(self, LogReader reader, uint64_t now) except -1
-    # Take in the topics that the log's table has more by now.
-    cdef int learn(self, LogReader reader) except -1
+    # Take in the topics that the log's table has more by now; `loss`: something of them may be lost already.
+    cdef int learn(self, LogReader reader, bint loss) except -1
     # What a subscriber sent: subscribe, or the last one left.
     cdef int hear(self, bytes event) except -1
     # The next topic that owes a new subscriber an empty frame: its id, OWED_NONE, or OWED_LATER after a long search.

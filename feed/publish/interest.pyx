@@ -41,7 +41,8 @@ cdef class Interest:
     cdef int attach(self, LogReader reader, uint64_t now) except -1:
         cdef size_t max_topics = reader.header.max_topics
         # Untouched pages of it cost nothing: what counts is how many topics there are, not how many there may be.
-        self._memory = mmap.mmap(-1, max_topics * (sizeof(Topic) + sizeof(uint64_t)))
+        self._memory = mmap.mmap(
+            -1, max_topics * (sizeof(Topic) + sizeof(uint64_t)), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         cdef uint8_t[::1] view = self._memory
         self.topics = <Topic*>&view[0]
         self.due_ns = <uint64_t*>(&view[0] + max_topics * sizeof(Topic))
@@ -52,13 +53,12 @@ cdef class Interest:
         self._walk_at = self._walk_end = 0
         self._hand = self._steps = 0
         self._swept_ns = now
-        self.learn(reader)
-        self.renumber(reader)
+        self.learn(reader, False)
         for prefix in self._prefixes:
             self._owe(prefix)
         return 0
 
-    cdef int learn(self, LogReader reader) except -1:
+    cdef int learn(self, LogReader reader, bint loss) except -1:
         cdef uint32_t count = tc_read_published32(&reader.header.topic_count)
         cdef const tc_topic_entry* entry
         cdef const char* word
@@ -83,6 +83,7 @@ cdef class Interest:
                     topic.wanted += text[:length] in self._prefixes
             # A schema newer than this code has no text: nobody can want it.
             topic.next_seq = 1
+            topic.loss = loss
             self.due_ns[self.known] = UINT64_MAX
             self.known += 1
         return 0

@@ -19,6 +19,7 @@ cdef class Pump:
     cdef bint overtaken                 # the log has used the reader's place again
     cdef bint learn                     # the log has topics that are not known yet
     cdef bint deaf                      # there may be more subscriptions to hear
+    cdef bint stale                     # records were lost: topics and their next_seq are to be taken from the log again
     cdef bint settled                   # every topic's next_seq is that of this reader's place in the log
     cdef uint64_t ahead_tail, ahead     # until then: the log's tail when they were taken; where they hold for sure
     cdef readonly uint64_t frames       # of ticks, handed over

@@ -63,6 +63,7 @@ cdef class Pump:
         """Begin with `reader`, of this log or of a new one; who is subscribed stays so and is owed the new numbering."""
         self.batch.abandon()
         self.reader = reader
+        self.reported = reader.at
         self.overtaken = self.learn = False
         self.interest.attach(reader, mono_ns())
         self._renumber()
@@ -80,10 +81,12 @@ cdef class Pump:
             now = mono_ns()
             work = self._pump(now)
             heard = self.outlet.listen() if self.deaf else self.outlet.hear(now)
-        if self.learn:
-            self.learn = False
+        if self.learn or self.stale:
             work += 1
-            self.interest.learn(self.reader)
+            self.learn = False
+            self.interest.learn(self.reader, self.stale)
+            if self.stale:
+                self._renumber()
         if heard:
             work += self._listen()
         else:
@@ -94,7 +97,10 @@ cdef class Pump:
         return work
 
     def park(self, timeout_ns: int) -> None:
-        """Sleep until there is something to send or room for it, at most `timeout_ns` or 5 ms."""
+        """Sleep until there is something to send or room for it, at most `timeout_ns` or 5 ms.
+
+        What ended the sleep is sent at once: on the way back through the loop it would age by a microsecond or two.
+        """
         cdef uint64_t timeout = min(timeout_ns, PARK_NS)
         cdef timespec rest
         with nogil:
@@ -104,8 +110,8 @@ cdef class Pump:
                 rest.tv_sec = 0
                 rest.tv_nsec = timeout
                 nanosleep(&rest, NULL)
-            else:
-                self.reader.park(timeout)
+            elif self.reader.park(timeout):
+                self._pump(mono_ns())
 
     @property
     def drained(self) -> bool:
@@ -177,21 +183,22 @@ cdef class Pump:
                 records += self.reader.lost_last - self.reader.lost_first + 1
         tc_counter_add(self._overrun.slot, records)
         self.interest.lose()
-        self.interest.renumber(self.reader)
-        self._renumber()
+        self.settled = False
+        self.stale = True           # topics may have been lost as well: learning them takes the GIL
 
     # --- the numbering ----------------------------------------------------------------------------------------------
 
     cdef void _renumber(self) noexcept nogil:
-        """The topics' next_seq were just taken from the log, whose end is ahead of us: they hold when we get there."""
-        self.settled = False
+        """Take the topics' next_seq from the log, whose end is ahead of us: they hold when we get there."""
+        self.interest.renumber(self.reader)
+        self.settled = self.stale = False
         self.ahead = 0
         self.ahead_tail = tc_read_published(&self.reader.header.tail)
 
     cdef void _settle(self, bint dry) noexcept nogil:
         """What was committed then lies below the first tail that was published after it, and below the end of the log."""
         cdef uint64_t tail
-        if self.settled:
+        if self.settled or self.stale:
             return
         if self.ahead == 0:
             tail = tc_read_published(&self.reader.header.tail)
