@@ -43,7 +43,7 @@ IMPATIENT_S = 1.0
 app = typer.Typer(
     name="bots",
     help="Subscribe to a tickcast feed: watch symbols, run a bot of your own, see how far behind each is.\n\n"
-    "Begin with: feed demo --for 60, and beside it: bots watch SIM001 SIM002",
+    "Begin with: feed demo --for 60, and beside it: bots watch AAPL MSFT",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # they print local variables, and with them credentials
