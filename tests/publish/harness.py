@@ -120,6 +120,23 @@ class Feed:
         records = rng.integers(0, 256, size=len(topic_ids) * record_bytes, dtype=np.uint8)
         self.writer.publish_batch(np.array(topic_ids, dtype=np.uint32), records, record_bytes)
 
+    def stall(self, publisher: ZmqPublisher, chunk: int = 500) -> int:
+        """Write records of topic 0 until a subscriber that takes nothing stops the publisher; how many."""
+        written = 0
+        while True:
+            if publisher.drain():
+                self.write([0] * chunk, written)
+                written += chunk
+            before = self.handed_over(publisher)
+            self.rest(publisher, 0.05)
+            if not publisher.drain() and self.handed_over(publisher) == before:
+                return written
+
+    def handed_over(self, publisher: ZmqPublisher) -> int:
+        """Records, on either endpoint."""
+        name = publisher.name.removeprefix("publish.")
+        return sum(self.counted("tickcast_sent_total", publisher=each) for each in (name, f"{name}.firehose"))
+
     def reported(self, name: str) -> list[int]:
         """Where the readers of that name say they are."""
         log = log_figures(self.directory)

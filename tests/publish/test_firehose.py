@@ -133,12 +133,7 @@ def test_wait_holds_for_the_firehose_too(feed: Feed) -> None:
     feed.writer.topic("quote", "A")
     publisher = feed.publisher(firehose=f"ipc://{feed.directory / 'hose'}", slow="wait", hwm=64)
     subscriber = hose(feed, publisher, hwm=1)
-    written = 0
-    while publisher.drain():
-        feed.write([0] * 500, written)
-        written += 500
-        for _ in range(20):
-            publisher.poll()
+    written = feed.stall(publisher)
     feed.turn(
         publisher, lambda: subscriber.take() >= 0 and bool(live(subscriber)) and live(subscriber)[-1].seq == written
     )

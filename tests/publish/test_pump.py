@@ -166,7 +166,7 @@ def test_the_last_to_leave_turns_the_light_off(feed: Feed) -> None:
     quotes(feed, 2)
     publisher = feed.publisher()
     one = feed.subscriber(publisher, b"quote.S0|", b"quote.S1|")
-    two = feed.subscriber(publisher, b"quote.")
+    two = feed.subscriber(publisher, b"quote.", b"quote.S1|")
     one.socket.unsubscribe(b"quote.S0|")
     two.socket.close()
     feed.rest(publisher)
@@ -339,18 +339,29 @@ def test_overtaken_is_counted_to_the_tick_and_told_on_every_topic(feed: Feed) ->
     assert subscriber.ticks[-1].flags == 0
 
 
+def test_a_topic_whose_beginning_was_lost_is_numbered_right(feed: Feed) -> None:
+    feed.rewrite(log_bytes=1 << 20)
+    quotes(feed, 1)
+    publisher = feed.publisher()
+    subscriber = feed.subscriber(publisher, b"quote.")
+    feed.write([feed.writer.topic("quote", "NEW")] * 5)
+    for seed in range(12):
+        feed.write([0] * 1000, seed)
+    feed.turn(publisher, lambda: subscriber.take() >= 0 and publisher.drain())
+    assert not subscriber.empties(b"quote.NEW|")
+    subscriber.socket.subscribe(b"quote.NEW|")
+    feed.turn(publisher, lambda: subscriber.take() >= 0 and bool(subscriber.empties(b"quote.NEW|")))
+    (told,) = subscriber.empties(b"quote.NEW|")
+    assert (told.topic_seq, told.flags) == (6, FLAG_LOSS)
+
+
 def test_a_plan_that_is_overwritten_is_not_sent(feed: Feed) -> None:
     """The publisher has read the headers when its socket is full; the log goes round before it can copy the records."""
     feed.rewrite(log_bytes=1 << 20)
     topics = quotes(feed, 1)
     publisher = feed.publisher("ipc", slow="wait", hwm=64, batch=8)
     subscriber = feed.subscriber(publisher, b"quote.", hwm=4)
-    written = 0
-    while publisher.drain():
-        feed.write([0] * 500, written)
-        written += 500
-        for _ in range(20):
-            publisher.poll()
+    written = feed.stall(publisher)
     position = feed.reported("publish.ipc")
     for _ in range(10):
         feed.write([0] * 2000, written)
