@@ -40,6 +40,8 @@ TRANSPORTS = ("auto", "shm", "ipc", "tcp")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 ASK_S = 0.25
 PROVE_SLICE_NS = 100_000_000
+RESTART_NS = 3_000_000_000
+"""How long `auto` waits for a log that was there before, rather than take tcp."""
 LATE_NS = 200_000_000
 """How late a heartbeat may be beyond two intervals."""
 
@@ -87,6 +89,8 @@ class Connection:
         self._heartbeat_ns = 1_000_000_000
         self._frames = 0
         self._heard_ns = 0
+        self._caught_up = True
+        self._shm_failed_ns = 0
         self._outdated = 0
         self._told_why = ""
         self._pause_s = FIRST_PAUSE_S
@@ -134,7 +138,8 @@ class Connection:
     def lag(self) -> tuple[int, int | None]:
         """How far behind: ns, and ticks of all topics where the transport can tell."""
         ticks = self.link.lag() if self.link is not None else None
-        return (0 if ticks == 0 else self.delivery.last_lag_ns), ticks
+        caught_up = self._caught_up if ticks is None else ticks == 0
+        return (0 if caught_up else self.delivery.last_lag_ns), ticks
 
     # --- what the delivery tells (bots.delivery.Hooks) --------------------------------------------------------------
 
@@ -164,6 +169,7 @@ class Connection:
         self._try_at_ns = 0
 
     def look(self, now_ns: int, idle: bool) -> None:
+        self._caught_up = idle
         if self.link is None:
             if monotonic_ns() >= self._try_at_ns:
                 self._look_for_feed()
@@ -262,23 +268,23 @@ class Connection:
                 return
             try:
                 link = self._open_log(log_directory(directory.feed))
-            except LogError as error:
-                if self._transport == "shm":
-                    raise
-                log.info("no shared memory, so tcp: %s", error)
-            else:
-                if link.epoch == directory.epoch:
-                    self._take(link)
-                    return
-                link.close()
-                if self._transport == "shm":
+                if link.epoch != directory.epoch:
+                    found = link.epoch
+                    link.close()
                     raise LogError(
                         "the log on this host is another feed's",
                         expected=directory.epoch,
-                        found=link.epoch,
+                        found=found,
                         where=directory.log_path,
                         remedy="Is TICKCAST_LOG_ROOT the same for feed and bot?",
                     )
+            except LogError as error:
+                if self._transport == "shm" or self._between_logs():
+                    raise
+                log.info("no shared memory, so tcp: %s", error)
+            else:
+                self._take(link)
+                return
         wanted = "tcp" if self._transport == "auto" else self._transport
         publisher = directory.find(wanted)
         if publisher is None:
@@ -290,6 +296,12 @@ class Connection:
         if isinstance(self.link, ZmqLink) and self.link.endpoint == endpoint and same_epoch:
             return
         self._take(self._open_endpoint(endpoint), directory.epoch)
+
+    def _between_logs(self) -> bool:
+        """Was the log readable here until just now? Then the feed is only starting again, and tcp would be hasty."""
+        now = monotonic_ns()
+        self._shm_failed_ns = self._shm_failed_ns or now
+        return self._left is not None and now - self._shm_failed_ns < RESTART_NS
 
     def _open_log(self, at: Path) -> ShmLink:
         """A link on a log: where the last one left it, from its first record if it is a new one, else as was asked."""
@@ -309,6 +321,7 @@ class Connection:
 
     def _take(self, link: ShmLink | ZmqLink, epoch: int = 0) -> None:
         self._drop()
+        self._shm_failed_ns = 0
         self.link = link
         self._frames = -1
         if isinstance(link, ShmLink):

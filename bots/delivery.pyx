@@ -528,5 +528,5 @@ cdef class Delivery:
 
 
 cdef uint64_t _deadline(timeout) except? 0:
-    """Monotonic ns of `timeout` seconds from now; NEVER for None."""
-    return NEVER if timeout is None else mono_ns() + <uint64_t>(max(0.0, timeout) * 1e9)
+    """Monotonic ns of `timeout` seconds from now; NEVER for None and for more than 30 years."""
+    return NEVER if timeout is None or timeout > 1e9 else mono_ns() + <uint64_t>(max(0.0, timeout) * 1e9)

@@ -28,6 +28,8 @@ cdef enum:
     EARLY_MAX = 1 << 16         # frames kept while the proof is awaited; by then it streams anyhow
     RCVTIMEO = 27               # zmq_setsockopt(3)
 
+FRAME_BYTES_MAX = 64 << 20      # more than a frame of 65,535 of the longest records has
+
 
 cdef class ZmqLink(Link):
     """A link on the publisher at `endpoint`. `prefixes`: what to subscribe, see Pattern.prefix().
@@ -46,6 +48,7 @@ cdef class ZmqLink(Link):
         try:
             socket.linger = 0
             socket.rcvhwm = hwm
+            socket.maxmsgsize = FRAME_BYTES_MAX
             # libzmq adds a random part to each wait, so that a feed that comes back is not met by all bots at once.
             socket.reconnect_ivl = 100
             socket.reconnect_ivl_max = 5000
