@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
 """Batches: many ticks of one schema as numpy arrays.
 
-All arrays of a batch lie in one block of memory, so one reference count tells whether somebody still looks at any of them;
-only then is the block filled again. Fresh memory for each batch would cost a page fault per 4 KiB, more than the copying.
+All arrays of a batch lie in one block of memory, so one reference count tells whether somebody still looks at any of
+them; if nobody does, the block is filled again. Fresh memory for each batch would cost a page fault per 4 KiB, more
+than the copying.
 """
 
 from cpython.object cimport PyObject
@@ -62,8 +63,8 @@ cdef class Block:
 cdef class Batch:
     """Ticks of one schema, in order; arrays of equal length. Keep it, or any array of it, as long as you like.
 
-    `records` is structured as the DBN record (prices int64 in 1e-9); `seq`, `topic_seq`, `ts_in`, `ts_sent`, `ts_bot` are
-    uint64, times in ns since 1970; `symbols` are str. An array is a view that is made when it is asked for.
+    `records` is structured as the DBN record (prices int64 in 1e-9); `seq`, `topic_seq`, `ts_in`, `ts_sent`, `ts_bot`
+    are uint64, times in ns since 1970; `symbols` are str. An array is a view that is made when it is asked for.
     """
 
     @staticmethod

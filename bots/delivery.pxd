@@ -16,7 +16,7 @@ cdef enum:
     SCHEMAS_ROOM = 14       # schema ids are below
 
 cdef enum:
-    POOL = 2                # objects per schema that take turns: the caller still holds the last one when it asks for the next
+    POOL = 2                # objects per schema that take turns: who asks for the next tick still holds the last one
 
 
 cdef class Delivery:

@@ -6,9 +6,11 @@
                                          ├──▶ recv_many          numpy columns
                                          └──▶ dispatch           callbacks
 
-step() never needs the GIL and raises nothing. Everything that needs Python (a new topic, a hole, a link that closed) comes
-out of it as a code, waits in `pending` until event() has dealt with it, and only then does the stream go on.
+step() never needs the GIL and raises nothing. Everything that needs Python (a new topic, a hole, a link that closed)
+comes out of it as a code, waits in `pending` until event() has dealt with it, and only then does the stream go on.
 One thread uses a delivery; stop() alone may come from another.
+
+Over 500 lines, for the ways out share one state and calls between compiled classes are not inlined.
 """
 
 import collections
@@ -354,10 +356,10 @@ cdef class Delivery:
     # --- callbacks ----------------------------------------------------------------------------------------------------
 
     def dispatch(self, handlers: dict, batch_end: object | None = None) -> None:
-        """Call `handlers[schema id](tick)` for each tick until stop(); `batch_end()` after the last of what was waiting.
+        """Call `handlers[schema id](tick)` for each tick until stop(); `batch_end()` when nothing is waiting any more.
 
-        Ticks of other schemas are passed over. `handler` measures from the start of a callback to the start of the next one
-        where another tick is waiting, else to its end: one look at the clock per tick.
+        Ticks of other schemas are passed over. `handler` measures from the start of a callback to the start of the next
+        one where another tick is waiting, else to its end: one look at the clock per tick.
         """
         cdef list table = [handlers.get(schema_id) for schema_id in range(SCHEMAS_ROOM)]
         cdef int what
@@ -415,8 +417,8 @@ cdef class Delivery:
     def recv_many(self, n: int = 4096, timeout: float | None = None) -> Batch | None:
         """What is waiting, at most `n` ticks, at least one; None after `timeout` seconds without any or after stop().
 
-        A batch has one schema. Several schemas that were waiting come as several batches, one per call; in stream order a
-        batch ends where the schema changes.
+        A batch has one schema. Several schemas that were waiting come as several batches, one per call; in stream order
+        a batch ends where the schema changes.
         """
         cdef uint32_t most = n
         cdef uint32_t total = 0

@@ -10,7 +10,8 @@
     begins behind                       IS_HOLE, then delivered; but a conflated run covers its `folded` predecessors
     count 0 (news of the numbering)     as a run that holds nothing: only a hole can come of it
 
-A hole is handed on at once and the order goes on behind it. Who fills holes takes them where `Delivery.hole` reports them.
+A hole is handed on at once and the order goes on behind it. Who fills holes takes them where `Delivery.hole` reports
+them.
 """
 
 from libc.stdlib cimport free, realloc

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
 """Stream order over a link whose frames are in order by topic only: hold each record until nothing lower can come.
 
-A frame's first record has its lowest seq, and the first seqs of frames only rise. So all records up to the highest seq that
-any frame began with, heartbeats and other frames without records among them, are complete (feed/wire/README.md, "What the
-numbers promise", 2). Snapshots and replays stand outside the stream and pass. No input or output here, no clock.
+A frame's first record has its lowest seq, and the first seqs of frames only rise. So all records up to the highest seq
+that any frame began with, heartbeats and other frames without records among them, are complete (feed/wire/README.md,
+"What the numbers promise", 2). Snapshots and replays stand outside the stream and pass. No input or output, no clock.
 """
 
 from libc.stdint cimport UINT64_MAX

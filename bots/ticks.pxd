@@ -65,5 +65,5 @@ cdef class Definition(Tick):
     cdef tc_definition r
 
 
-# A new, empty tick of a schema; `record_bytes` of it may be filled at `body`. Raises ValueError if there is no such schema.
+# A new, empty tick of a schema; `record_bytes` of it may be filled at `body`. ValueError: there is no such schema.
 cdef Tick new_tick(uint16_t schema_id)

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
 """Ticks as objects: a copy of the record with its place in the stream; a field is decoded when it is read.
 
-Field names are DBN's. A price reads as float (NaN where undefined) and, with `_raw` behind its name, as int in units of 1e-9.
-One name differs, for the tick itself has `flags`: the record's are `dbn_flags`. Sizes and times are ints as in the record
-(an undefined time is 2^64-1), characters are str. Units of each field: feed/wire/records.h.
+Field names are DBN's. A price reads as float (NaN where undefined) and, with `_raw` behind its name, as int in units of
+1e-9. One name differs, for the tick itself has `flags`: the record's are `dbn_flags`. Sizes and times are ints as in
+the record (an undefined time is 2^64-1), characters are str. Units of each field: feed/wire/records.h.
 
 One property per field is long, but it is what editors complete and what reads in 30 ns.
 """
@@ -53,8 +53,8 @@ cdef tc_record_header _nothing      # what a tick that nobody filled decodes
 cdef class Tick:
     """What every tick has. `flags`: 1 snapshot, 2 replayed, 4 conflated, 8 loss before this one.
 
-    Times are ns since 1970: `ts_event` at the venue, `ts_recv` at the capture, `ts_in` when the feed first had it, `ts_sent`
-    when it was handed to the transport (shm: committed), `ts_bot` when it was handed to the bot.
+    Times are ns since 1970: `ts_event` at the venue, `ts_recv` at the capture, `ts_in` when the feed first had it,
+    `ts_sent` when it was handed to the transport (shm: committed), `ts_bot` when it was handed to the bot.
     """
 
     def __cinit__(self):
@@ -452,7 +452,7 @@ cdef class Order(Tick):
 
 
 cdef class Bar(Tick):
-    """Open, high, low, close and volume of an interval that began at `ts_event`. DBN bars carry no ts_recv: it is `ts_in` here."""
+    """Open, high, low, close, volume of an interval that began at `ts_event`. No ts_recv in DBN: it is `ts_in`."""
 
     def __cinit__(self):
         self.body = <uint8_t*>&self.r
@@ -703,7 +703,7 @@ cdef class Imbalance(Tick):
         return chr(<unsigned char>self.r.significant_imbalance)
 
 cdef class Definition(Tick):
-    """What an instrument is. Every field of DBN's InstrumentDefMsg is an attribute: `raw_symbol`, `strike_price`, ..."""
+    """What an instrument is. Every field of DBN's InstrumentDefMsg is an attribute: `raw_symbol`, `strike_price`."""
 
     def __cinit__(self):
         self.body = <uint8_t*>&self.r

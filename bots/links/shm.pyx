@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
 """The link over shared memory: a reader of the feed's tick log on this host.
 
-Topic indices are the log's topic ids, ts_sent is the time of commit. Frames of unwanted topics are passed over inside the
-mapping; wanted ones are copied and proved whole by the reader.
+Topic indices are the log's topic ids, ts_sent is the time of commit. Frames of unwanted topics are passed over inside
+the mapping; wanted ones are copied and proved whole by the reader.
 """
 
 import os
@@ -128,7 +128,7 @@ cdef class ShmLink(Link):
             return LINK_RUN
 
     cdef int _skip_unwanted(self) noexcept nogil:
-        """Pass over frames of unwanted topics; LINK_RUN when something else is next, LINK_SKIPPED after many, LINK_LOST."""
+        """Pass over frames of unwanted topics. LINK_RUN: another is next; LINK_SKIPPED: so many went by; LINK_LOST."""
         cdef uint64_t position = self.reader.at
         cdef uint64_t seq = self.reader.seq
         cdef const tc_log_frame* frame
@@ -166,7 +166,9 @@ cdef class ShmLink(Link):
         return self.reader.spin(timeout_ns) if spin else self.reader.park(timeout_ns)
 
     cdef uint64_t last_topic_seq(self, uint32_t topic) noexcept nogil:
-        return tc_read_published(&self.reader.topic_seqs[topic]) if self.reader is not None and topic < self.max_topics else 0
+        if self.reader is None or topic >= self.max_topics:
+            return 0
+        return tc_read_published(&self.reader.topic_seqs[topic])
 
     # --- topics -----------------------------------------------------------------------------------------------------
 

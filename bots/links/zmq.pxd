@@ -38,6 +38,7 @@ cdef class ZmqLink(Link):
     cdef readonly bint proved       # every subscription is in force
 
     cdef bint _receive(self, zmq_msg_t* into, int flags) noexcept nogil
+    cdef int _parse(self, zmq_msg_t* message, tc_wire_frame* out) noexcept nogil
     cdef bint _take(self) noexcept nogil
     cdef int _find(self) noexcept nogil
     cdef bint _grow(self) noexcept nogil

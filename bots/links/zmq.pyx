@@ -2,8 +2,8 @@
 """The link over ZeroMQ, tcp and ipc: a SUB socket read in native code through the libzmq that pyzmq loaded.
 
 Subscriptions go out in the order in which they are asked for, `heartbeat|` last, and a publisher answers a new
-`heartbeat|` at once: the first heartbeat proves that all of them hold. libzmq reconnects and subscribes again by itself,
-then in alphabetical order, which proves nothing; what was missed meanwhile shows in the numbering.
+`heartbeat|` at once: the first heartbeat proves that all of them hold. libzmq reconnects and subscribes again by
+itself, then in alphabetical order, which proves nothing; what was missed meanwhile shows in the numbering.
 """
 
 from libc.errno cimport EAGAIN, EINTR
@@ -62,8 +62,8 @@ cdef class ZmqLink(Link):
                 socket.heartbeat_ivl = 2000
                 socket.heartbeat_timeout = 6000
             self._monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
-            # A socket that subscribes first sends its subscriptions sorted when it connects; one that connects first sends
-            # them as they are asked for. Beyond the high-water mark it would drop subscriptions, and tell nobody.
+            # A socket that subscribes first sends its subscriptions sorted when it connects; one that connects first
+            # sends them as they are asked for. Beyond the high-water mark it would drop subscriptions, and tell nobody.
             socket.sndhwm = 0
             socket.connect(endpoint)
             for prefix in prefixes:
@@ -104,7 +104,7 @@ cdef class ZmqLink(Link):
                 self.pending = False
             elif not self._take():
                 return LINK_CLOSED if self.error else LINK_NONE
-            elif tc_wire_parse(<const uint8_t*>self.zmq.msg_data(self.current), self.zmq.msg_size(self.current), &self.frame) != 0:
+            elif self._parse(self.current, &self.frame) != 0:
                 self.malformed += 1
                 continue
             out.flags = self.frame.header.flags
@@ -138,6 +138,9 @@ cdef class ZmqLink(Link):
             skipped += 1
             if skipped == SKIPS:
                 return LINK_SKIPPED
+
+    cdef int _parse(self, zmq_msg_t* message, tc_wire_frame* out) noexcept nogil:
+        return tc_wire_parse(<const uint8_t*>self.zmq.msg_data(message), self.zmq.msg_size(message), out)
 
     cdef bint _take(self) noexcept nogil:
         """Make the next whole message `current`; false when there is none."""
@@ -195,7 +198,7 @@ cdef class ZmqLink(Link):
         return True
 
     cdef int _timeout(self, uint64_t timeout_ns) noexcept nogil:
-        """Let a receive block so long; gives the flags for it. Whole milliseconds, at least one: libzmq knows no less."""
+        """Let a receive block so long; gives the flags for it. In whole milliseconds: libzmq knows no less."""
         cdef int ms = <int>min((timeout_ns + 999_999) // 1_000_000, <uint64_t>1_000_000)
         if ms == 0:
             return ZMQ_DONTWAIT
@@ -242,7 +245,7 @@ cdef class ZmqLink(Link):
                 return False
             self.early[self.early_count] = message
             self.early_count += 1
-            if tc_wire_parse(<const uint8_t*>self.zmq.msg_data(message), self.zmq.msg_size(message), &frame) == 0:
+            if self._parse(message, &frame) == 0:
                 self.proved = frame.kind == TC_WIRE_HEARTBEAT
         return self.proved
 
