@@ -36,8 +36,9 @@ from feed.clock import now_ns
 from feed.config import FeedConfig, duration_ns, from_json, size_bytes, to_json
 from feed.control.server import Control
 from feed.errors import AddressInUse, CallerError, HostError, LogBusy, LogSpace, TickcastError
+from feed.log.lifetime import discard, require_free
 from feed.log.observer import log_figures
-from feed.log.writer import LogWriter, discard, require_free
+from feed.log.writer import LogWriter
 from feed.metrics.counters import Counters
 from feed.monitor.exporter import state_targets
 from feed.monitor.server import serve

@@ -6,11 +6,8 @@ committed frame never changes until its segment is used again, a full log later.
 their slots: it waits for those named as gates and wakes those that sleep, and nothing else that a reader does can touch it.
 """
 
-import errno
-import fcntl
 import mmap
 import os
-import shutil
 from pathlib import Path
 
 from libc.stdint cimport INT32_MAX, UINT32_MAX, int64_t, uintptr_t
@@ -40,29 +37,23 @@ from feed.log.layout cimport (
     TC_KIND_PADDING,
     TC_KIND_RECORD,
     TC_KIND_TOPIC,
-    TC_LOG_CLOSED,
-    TC_LOG_MAGIC,
-    TC_LOG_OPEN,
     TC_LOG_REPLACED,
-    TC_LOG_VERSION,
     tc_log_frame,
     tc_reader_slot,
 )
 from feed.metrics.histogram cimport Histogram, tc_histogram_record, tc_histogram_record_n
 
-from feed.clock import boot_id
-from feed.errors import CallerError, LogBusy, LogError, LogSpace
-from feed.log import place
+from feed.errors import CallerError, LogSpace
+from feed.log import lifetime
+from feed.log.lifetime import SEGMENTS
 from feed.wire.records import BY_ID, BY_WORD
 from feed.wire.topics import check_symbol
 
 cdef enum:
-    SEGMENTS = 16
     CLOCK_EVERY = 64      # appends that share a clock read: bounds the age of a stamp to some microseconds
     WAKE_HERE = 2         # up to so many sleepers the writer wakes itself; the doorbell thread wakes more
 
 RECORD_MAX = 4096 - 2 * TC_FRAME_HEADER
-HEADER_BYTES = 4096
 GATES_MAX = 16
 
 
@@ -99,12 +90,12 @@ cdef class LogWriter(Sink):
         cdef LogWriter self = LogWriter.__new__(LogWriter)
         self._directory = Path(directory)
         self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self._lock = _hold(self._directory / "lock")
+        self._lock = lifetime.hold(self._directory / "lock")
         try:
-            self.resumed = _can_resume(self._directory, log_bytes, max_topics)
+            self.resumed = lifetime.can_resume(self._directory, log_bytes, max_topics)
             if not self.resumed:
-                _mark(self._directory, TC_LOG_REPLACED)
-                _create(self._directory, log_bytes, max_topics, group)
+                lifetime.mark(self._directory, TC_LOG_REPLACED)
+                lifetime.create(self._directory, log_bytes, max_topics, group)
             self._map(log_bytes, max_topics)
         except BaseException:
             os.close(self._lock)
@@ -134,7 +125,7 @@ cdef class LogWriter(Sink):
         self.flush()
         self.doorbell.stop()
         if remove:
-            _end(self._directory)
+            lifetime.end(self._directory)
         self.header = NULL
         self._maps = None
         os.close(self._lock)
@@ -451,30 +442,6 @@ cdef class LogWriter(Sink):
         self._publish_tail()
 
 
-def require_free(directory: Path) -> None:
-    """Find out whether a writer is alive, without becoming one.
-
-    :raises LogBusy: there is one.
-    """
-    if (directory / "lock").exists():
-        os.close(_hold(directory / "lock"))
-
-
-def discard(directory: Path) -> None:
-    """Clear away a feed's whole directory, telling readers that still have its log open that it was the end.
-
-    :raises LogBusy: its writer is alive.
-    """
-    try:
-        lock = _hold(directory / "lock")
-    except FileNotFoundError:
-        return
-    try:
-        _end(directory)
-    finally:
-        os.close(lock)
-
-
 cdef bint _dead(uint32_t pid) noexcept nogil:
     return pid <= INT32_MAX and kill(<int>pid, 0) != 0 and errno_is_no_such_process()
 
@@ -485,119 +452,3 @@ cdef extern from *:
     static inline int errno_is_no_such_process(void) { return errno == ESRCH; }
     """
     bint errno_is_no_such_process() noexcept nogil
-
-
-def _hold(path: Path) -> int:
-    """Take the writer's lock, which the kernel frees however its holder dies."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(fd).st_nlink == 0:
-            # The holder before us cleared the directory away while we waited at its lock.
-            os.close(fd)
-            path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            return _hold(path)
-    except OSError as e:
-        holder = int(os.pread(fd, 20, 0) or b"0")
-        os.close(fd)
-        if e.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        raise LogBusy(
-            "this log has a writer already",
-            holder=holder,
-            found=f"process {holder}",
-            where=str(path.parent),
-            remedy=f"Stop it (kill {holder}) or give this feed another feed.name",
-        ) from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, str(os.getpid()).encode(), 0)
-    return fd
-
-
-def _mark(directory: Path, state: int) -> None:
-    """Tell readers that nothing more will come in this log, and wake them."""
-    cdef uint8_t[::1] view
-    cdef tc_log_header* header
-    try:
-        with (directory / "log").open("r+b") as f:
-            page = mmap.mmap(f.fileno(), HEADER_BYTES)
-    except (FileNotFoundError, ValueError):
-        return
-    view = page
-    header = <tc_log_header*>&view[0]
-    tc_publish32(&header.state, state)
-    tc_publish32(&header.doorbell, header.doorbell + 1)
-    tc_futex_wake(&header.doorbell)
-
-
-def _end(directory: Path) -> None:
-    _mark(directory, TC_LOG_CLOSED)
-    shutil.rmtree(directory)
-
-
-def _can_resume(directory: Path, log_bytes: int, max_topics: int) -> bool:
-    """Is there a whole log of this geometry and this boot, and did its feed not end?"""
-    cdef uint8_t[::1] view
-    cdef tc_log_header* header
-    try:
-        with (directory / "log").open("r+b") as f:
-            page = mmap.mmap(f.fileno(), HEADER_BYTES)
-        complete = all((directory / name).exists() for name in place.FILES)
-    except (FileNotFoundError, ValueError):
-        return False
-    view = page
-    header = <tc_log_header*>&view[0]
-    if header.magic != TC_LOG_MAGIC:
-        return False
-    return (
-        complete
-        and header.version == TC_LOG_VERSION
-        and header.segments == SEGMENTS
-        and header.segment_bytes * SEGMENTS == <uint64_t>log_bytes
-        and header.max_topics == <uint32_t>max_topics
-        and header.state == TC_LOG_OPEN
-        and bytes(header.boot_id[:36]) == boot_id().encode()
-    )
-
-
-def _create(directory: Path, log_bytes: int, max_topics: int, group: int) -> None:
-    """A new log with a new epoch. The magic is stored last: until then no reader takes it for one."""
-    sizes = {
-        "log": HEADER_BYTES,
-        "topics": max_topics * (8 + sizeof(tc_topic_entry)),
-        "segments": log_bytes,
-        "readers": sizeof(tc_readers),
-    }
-    place.unlink(directory)
-    place.require_space(directory, sum(sizes.values()))
-    try:
-        for name in ("readers", "topics", "segments", "log"):
-            fd = os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o660 if name == "readers" else 0o640)
-            try:
-                os.fchmod(fd, 0o660 if name == "readers" else 0o640)
-                if group >= 0:
-                    os.fchown(fd, -1, group)
-                os.posix_fallocate(fd, 0, sizes[name])
-            finally:
-                os.close(fd)
-        if group >= 0:
-            os.chown(directory, -1, group)
-    except OSError as e:
-        place.unlink(directory)
-        if e.errno == errno.ENOSPC:
-            place.require_space(directory, sum(sizes.values()) + 1)
-        raise LogError("cannot create the log", found=e.strerror, where=str(directory)) from e
-    with (directory / "log").open("r+b") as f:
-        page = mmap.mmap(f.fileno(), HEADER_BYTES)
-    cdef uint8_t[::1] view = page
-    cdef tc_log_header* header = <tc_log_header*>&view[0]
-    header.version = TC_LOG_VERSION
-    header.segments = SEGMENTS
-    header.segment_bytes = log_bytes // SEGMENTS
-    header.max_topics = max_topics
-    header.epoch = wall_ns()
-    header.next_seq = 1
-    header.state = TC_LOG_OPEN
-    boot = boot_id().encode()
-    memcpy(header.boot_id, <const char*>boot, len(boot))
-    tc_publish(&header.magic, TC_LOG_MAGIC)

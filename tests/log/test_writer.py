@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from feed.errors import CallerError, LogBusy, LogSpace
+from feed.log.lifetime import discard, require_free
 from feed.log.reader import LogReader
-from feed.log.writer import LogWriter, discard, require_free
+from feed.log.writer import LogWriter
 
 SMALL = {"log_bytes": 1 << 20, "max_topics": 64}
 QUOTE = bytes(range(80))
