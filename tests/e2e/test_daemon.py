@@ -43,7 +43,7 @@ def test_a_killed_supervisor_takes_its_agents_along_and_the_next_feed_resumes_th
 
 
 def test_a_second_feed_of_the_same_name_is_refused_naming_the_first(stage: Stage) -> None:
-    stage.up(stage.feed(source__sim__rate=1000))
+    stage.up(stage.feed(source__sim__rate=1000, feed__processes="one"))
     holder = stage.agent("ingest")["pid"]
     second = stage.feed(control__endpoint="tcp://127.0.0.1:0", publish__tcp__endpoint="tcp://127.0.0.1:0")
     assert second.wait() == 1
@@ -52,14 +52,16 @@ def test_a_second_feed_of_the_same_name_is_refused_naming_the_first(stage: Stage
     assert stage.agent("ingest")["state"] == "up"
 
 
-@pytest.mark.parametrize("key", ["control.endpoint", "publish.tcp.endpoint", "monitor.endpoint"])
-def test_a_taken_port_is_a_loud_error(stage: Stage, key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "agents"), [("control.endpoint", "many"), ("publish.tcp.endpoint", "one"), ("monitor.endpoint", "one")]
+)
+def test_a_taken_port_is_a_loud_error(stage: Stage, key: str, agents: str) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         port = {"control": stage.control_port, "publish": stage.tcp_port, "monitor": stage.monitor_port}
         taken.bind(("127.0.0.1", port[key.partition(".")[0]]))
         taken.listen()
-        feed = stage.feed()
+        feed = stage.feed(feed__processes=agents)
         assert feed.wait() == 1
     assert f"{key}: " in feed.said
     assert f"process {os.getpid()}" in feed.said

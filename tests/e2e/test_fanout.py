@@ -14,7 +14,7 @@ from tests.e2e.processes import wait_for
 if TYPE_CHECKING:
     from tests.e2e.processes import Collected, Stage
 
-TICKS = 20_000
+TICKS = 10_000
 WATCHED = ("AAPL,MSFT,NVDA", "A*", "*")
 SCHEMAS = "quote,trade,status"
 

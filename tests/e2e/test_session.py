@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import databento_dbn
-import pytest
 import zstandard
 
 if TYPE_CHECKING:
@@ -25,15 +24,14 @@ def decoded(path: Path) -> list[bytes]:
     return [bytes(record) for record in decoder.decode() if not isinstance(record, databento_dbn.Metadata)]
 
 
-@pytest.mark.parametrize("agents", ["many", "one"])
-def test_every_record_reaches_every_bot_twice_running(stage: Stage, data_dir: Path, agents: str) -> None:
+def test_every_record_reaches_every_bot_twice_running(stage: Stage, data_dir: Path) -> None:
     (mbp_1,) = (data_dir / RECORDINGS).glob("futures_mbp-1*.dbn.zst")
     (trades,) = (data_dir / RECORDINGS).glob("futures_trades*.dbn.zst")
     expected = {"quote.ESU4": decoded(mbp_1), "trade.ESU4": decoded(trades)}
     assert [len(records) for records in expected.values()] == [QUOTES, TRADES]
     bots = [stage.bot(transport, transport, "ESU4", "quote,trade") for transport in ("shm", "tcp")]
     for times in (1, 2):
-        feed = stage.feed("replay", mbp_1, trades, "--speed", "max", feed__wait_bots=2, feed__processes=agents)
+        feed = stage.feed("replay", mbp_1, trades, "--speed", "max", feed__wait_bots=2)
         assert feed.wait() == 0, feed.said
         for bot in bots:
             bot.reaches(times * (QUOTES + TRADES))

@@ -23,7 +23,9 @@ def test_a_bot_waits_for_the_feed_and_for_the_next_one(stage: Stage) -> None:
         assert "Traceback" not in said
         assert bot.collected.states == ["start"]
     for times in (1, 2):
-        feed = stage.up(stage.feed(source__sim__ticks=TICKS, source__sim__rate=0, feed__wait_bots=2))
+        feed = stage.up(
+            stage.feed(source__sim__ticks=TICKS, source__sim__rate=0, feed__wait_bots=2, feed__processes="one")
+        )
         for bot in bots:
             bot.reaches(times * TICKS)
         assert feed.end(signal.SIGTERM) == 0, feed.said
@@ -43,7 +45,7 @@ def test_ctrl_c_ends_watching_whether_there_is_a_feed_or_not(stage: Stage) -> No
     with Terminal(stage, ["bots", "watch", "AAPL", "MSFT", "--feed", stage.address]) as terminal:
         terminal.shows("waiting")
         terminal.shows("no feed answers")
-        feed = stage.up(stage.feed(source__sim__rate=2000))
+        feed = stage.up(stage.feed(source__sim__rate=2000, feed__processes="one"))
         terminal.shows("live")
         terminal.shows("MSFT")
         terminal.ctrl_c()
@@ -59,7 +61,7 @@ def test_ctrl_c_ends_watching_whether_there_is_a_feed_or_not(stage: Stage) -> No
 
 
 def test_ctrl_c_ends_a_bot_with_one_line(stage: Stage) -> None:
-    stage.up(stage.feed(source__sim__rate=20_000))
+    stage.up(stage.feed(source__sim__rate=20_000, feed__processes="one"))
     example = "bots/examples/mean.py"
     with Terminal(stage, ["bots", "run", example, "--symbols", "*", "--feed", stage.address]) as terminal:
         terminal.shows("trades")
