@@ -151,7 +151,13 @@ def _turn(names: list[str], config: FeedConfig, counters: Counters, stop: Callab
     if names == ["monitor"]:
         serve(config, config.directory, stop, beat)
         return
-    built = [_build(name, config, counters) for name in names]
+    built: list[Agent] = []
+    with contextlib.ExitStack() as opened:  # what the first ones hold must not outlive a feed that can't run
+        for name in names:
+            one = _build(name, config, counters)
+            opened.callback(one.close)
+            built.append(one)
+        opened.pop_all()
     sources = next((one for one in built if isinstance(one, Ingest)), None)
     until = stop
     if sources is not None and not config.feed.linger:
