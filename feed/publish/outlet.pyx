@@ -27,7 +27,7 @@ cdef extern from "<poll.h>" nogil:
     int poll(pollfd* fds, unsigned long n, int timeout_ms)
 
 cdef enum:
-    HEAR_NS = 50_000        # between two looks for subscriptions: each costs a system call
+    HEAR_NS = 500_000       # between two looks for subscriptions: each costs a system call
     TS_SENT = 40            # its offset in the frame's header
 
 
