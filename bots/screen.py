@@ -190,8 +190,8 @@ def _causes(counts: Mapping[str, int]) -> str:
 def _draw(pictures: Connection, other_end: Connection) -> None:
     """The drawing process: until the other end is closed."""
     other_end.close()  # else it would never be
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that watches
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):  # they are for the one that watches
+        signal.signal(number, signal.SIG_IGN)
     console = Console()
     with Live(console=console, auto_refresh=False) as live:
         while True:

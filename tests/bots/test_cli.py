@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from bots import cli
 from tests.e2e import processes
 from tests.e2e.processes import free_port, wait_for
+from tests.e2e.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,6 +113,15 @@ def test_sigterm_ends_a_bot_cleanly_with_a_summary(market: Stage) -> None:
     assert bot.process.said.count("\n") == 1
 
 
+def test_in_stream_order_all_symbols_come_as_the_feed_had_them(market: Stage) -> None:
+    bot = market.bot("ordered", "tcp", "*", "quote,trade,status", "--order", "stream")
+    bot.reaches(2000)
+    assert bot.process.end() == 0, bot.process.said
+    got = bot.collected
+    assert got.seqs == list(range(got.seqs[0], got.seqs[0] + got.count))
+    assert got.gaps == []
+
+
 def test_watch_shows_its_symbols_and_no_others(market: Stage) -> None:
     said = watched(market, "AAPL", "MS*")
     assert said.startswith("live  ")
@@ -159,6 +169,14 @@ def test_lag_lists_each_bot(market: Stage) -> None:
     for bot in bots:
         assert any(line.split()[:2] == [bot.name, bot.transport] for line in shown.splitlines()), shown
         bot.process.end()
+
+
+def test_lag_can_be_watched(market: Stage) -> None:
+    with Terminal(market, ["bots", "lag", "--watch", "--feed", market.address]) as terminal:
+        terminal.shows("bot")
+        terminal.ctrl_c()
+        assert terminal.wait() == 0, terminal.shown
+    assert "Traceback" not in terminal.shown
 
 
 def test_lag_without_a_feed_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

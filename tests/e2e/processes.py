@@ -55,9 +55,15 @@ def free_port() -> int:
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
         port = random.randrange(max(1024, first - 12_000), first)
+        if port in _given:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _given.add(port)
             return port
+
+
+_given: set[int] = set()
 
 
 def alive(pid: int) -> bool:
@@ -251,13 +257,13 @@ class Stage:
         self.agents.update(agent["pid"] for agent in self.stat()["agents"])
         return feed
 
-    def bot(self, name: str, transport: str, symbols: str, schemas: str = "", file: Path = COLLECTOR) -> Bot:
-        """A bot under `bots run` that writes down all it is told."""
+    def bot(self, name: str, transport: str, symbols: str, schemas: str = "", *more: str) -> Bot:
+        """A bot under `bots run` that writes down all it is told; `more` are further options."""
         to = self.temporary / f"{name}.collected"
-        more = ("--schemas", schemas) if schemas else ()
+        chosen = ("--schemas", schemas) if schemas else ()
         process = self.start(
-            "bots", "run", file, "--symbols", symbols, *more, "--transport", transport, "--name", name,
-            "--feed", self.address, COLLECT_TO=str(to),
+            "bots", "run", COLLECTOR, "--symbols", symbols, *chosen, "--transport", transport, "--name", name,
+            "--feed", self.address, *more, COLLECT_TO=str(to),
         )  # fmt: skip
         return Bot(process, name, transport, to)
 
