@@ -91,7 +91,7 @@ class _Screen:
             return
         last = self._taken[-1]
         if self._live is None:
-            self._console.print(stat.render(last, last))
+            self._console.print(stat.render(None, last))
         ticks = last["log"]["next_seq"] - 1
         given = sum(bot["ticks"] for bot in last["bots"])
         gaps = sum(sum(bot["gaps"].values()) for bot in last["bots"])
