@@ -57,3 +57,4 @@ cdef class LogReader:
     cdef void report(self) noexcept nogil
 
     cdef uint64_t _room(self) noexcept nogil
+    cdef void _stand_at(self, uint64_t position) noexcept nogil

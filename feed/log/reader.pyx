@@ -84,8 +84,10 @@ cdef class LogReader:
                 self._join_live()
             elif start == "begin":
                 self.overtaken(0)
+            elif start == "resume":
+                self._resume_at(resumed)
             else:
-                self._join_at(resumed if start == "resume" else start)
+                self._join_at(start)
         except BaseException:
             self.close()
             raise
@@ -362,9 +364,16 @@ cdef class LogReader:
         self.capacity = self.segment_bytes * self.header.segments
 
     def _take_slot(self, name: str) -> int | None:
-        """Take a free slot or a dead reader's; gives the position that the last reader of this name reported."""
+        """Take a slot; gives the position that the last reader of this name reported.
+
+        A dead reader's slot is what its successor resumes from, so those that nobody can name go first, then those never
+        used, then the one whose process is oldest.
+        """
         cdef tc_reader_slot* slot
-        cdef tc_reader_slot* chosen = NULL
+        cdef tc_reader_slot* mine = NULL
+        cdef tc_reader_slot* nameless = NULL
+        cdef tc_reader_slot* oldest = NULL
+        cdef tc_reader_slot* chosen
         cdef uint32_t i
         cdef uint32_t used
         wanted = name.encode()[:31].ljust(32, b"\0")
@@ -378,16 +387,18 @@ cdef class LogReader:
                 if alive.holds(slot.pid, slot.start_time):
                     continue
                 if name and strncmp(slot.name, <const char*>wanted, 32) == 0:
-                    chosen = slot
+                    mine = slot
                     resumed = slot.position
-                    break
-                if chosen == NULL:
-                    chosen = slot
-            if chosen == NULL:
-                if used == TC_READER_SLOTS:
-                    raise LogError("too many readers", expected=f"at most {TC_READER_SLOTS} on one host", where=str(self._directory))
-                chosen = &self.readers.slots[used]
+                elif slot.name[0] == 0:
+                    nameless = slot
+                elif oldest == NULL or slot.start_time < oldest.start_time:
+                    oldest = slot
+            if mine == NULL and nameless == NULL and used < TC_READER_SLOTS:
+                nameless = &self.readers.slots[used]
                 tc_note32(&self.readers.used, used + 1)
+            chosen = mine if mine != NULL else nameless if nameless != NULL else oldest
+            if chosen == NULL:
+                raise LogError("too many readers", expected=f"at most {TC_READER_SLOTS} on one host", where=str(self._directory))
             # A gate that has not said where it stands must not hold the writer up.
             tc_report(&chosen.position, tc_read_published(&self.header.tail) if resumed is None else resumed)
             memcpy(chosen.name, <const char*>wanted, 32)
@@ -414,16 +425,23 @@ cdef class LogReader:
                 return
 
     def _join_at(self, position: object) -> None:
-        cdef const tc_log_frame* frame
         if not isinstance(position, int) or position < 0 or position > self.tail:
             raise CallerError("no such position in this log", expected=f"{self.low} to {self.tail}, live, begin or resume", found=position)
         self._join_live()
-        if <uint64_t>position == self.at:
-            return
+        if <uint64_t>position < self.at:
+            self._stand_at(position)
+
+    def _resume_at(self, position: int) -> None:
+        """Where a reader of this name was, which may lie behind frames whose batch the writer has yet to publish."""
+        self._join_live()
+        if <uint64_t>position < self.at:
+            self._stand_at(position)
+        while self.at < <uint64_t>position and self.next() == READ_FRAME:
+            pass
+
+    cdef void _stand_at(self, uint64_t position) noexcept nogil:
+        cdef const tc_log_frame* frame = <const tc_log_frame*>(self.data + (position & (self.capacity - 1)))
         self.at = position
-        frame = <const tc_log_frame*>(self.data + (self.at & (self.capacity - 1)))
-        if tc_committed(frame) != 0:
-            self.seq = frame.seq
-        if not self.intact(self.at):
-            self.seq = 0
+        self.seq = frame.seq
+        if not self.intact(position):
             self.overtaken(0)
