@@ -162,9 +162,12 @@ def test_a_newcomer_leaves_the_place_of_one_that_will_come_back(place: Path) -> 
             writer.publish(topic, QUOTE)
         assert reader.read().seq == 1
         reader.close()
-        with LogReader.open(place), LogReader.open(place, name="bot"):
-            with LogReader.open(place, name="publish.tcp", start="resume") as again:
-                assert again.read().seq == 2
+        with (
+            LogReader.open(place),
+            LogReader.open(place, name="bot"),
+            LogReader.open(place, name="publish.tcp", start="resume") as again,
+        ):
+            assert again.read().seq == 2
 
 
 def test_slots_of_the_dead_are_used_again(place: Path) -> None:
