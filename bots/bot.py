@@ -120,10 +120,6 @@ def _overrides(bot: Bot, name: str) -> bool:
 
 
 def _say_which(bot: Bot, tick: Tick | None, error: Exception) -> None:
-    name = type(bot).__name__
-    if tick is None:
-        log.error("%s stopped: %r", name, error)
-        return
-    which = f"{tick.schema} of {tick.symbol}, seq {tick.seq}, topic_seq {tick.topic_seq}"
-    error.add_note(f"{name} was given {which}")
-    log.error("%s stopped at %s: %r", name, which, error)
+    if tick is not None:
+        which = f"{tick.schema} of {tick.symbol}, seq {tick.seq}, topic_seq {tick.topic_seq}"
+        error.add_note(f"{type(bot).__name__} was given {which}")

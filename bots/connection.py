@@ -22,7 +22,7 @@ from bots.gap import EVERYTHING, Gap, Losses
 from bots.links.shm import ShmLink
 from bots.links.zmq import ZmqLink
 from bots.report import Reporter
-from feed.clock import boot_id, monotonic_ns
+from feed.clock import boot_id, monotonic_ns, now_ns
 from feed.errors import ControlError, LogError, TickcastError
 from feed.log.place import directory as log_directory
 from feed.wire.records import BY_ID, BY_WORD
@@ -129,6 +129,8 @@ class Connection:
         self.delivery.stop()
         while self.link is not None and self.link.busy:
             time.sleep(0.001)
+        if self._reporter is not None and self.link is not None:
+            self._report(now_ns())  # the last second's figures
         self._drop()
         if self._control is not None:
             self._control.close()
@@ -176,9 +178,14 @@ class Connection:
         else:
             self._check_life()
         if self._reporter is not None and self.link is not None and self._reporter.due(now_ns, idle):
-            self._reporter.report(now_ns, self.delivery, self.losses, self.link.transport, *self.lag())
+            self._report(now_ns)
         if self._logged_gaps != sum(self.losses.gaps.values()) and monotonic_ns() >= self._log_gaps_at_ns:
             self._log_gaps()
+
+    def _report(self, wall_ns: int) -> None:
+        assert self._reporter is not None
+        assert self.link is not None
+        self._reporter.report(wall_ns, self.delivery, self.losses, self.link.transport, *self.lag())
 
     # --- live and stale ---------------------------------------------------------------------------------------------
 
@@ -332,9 +339,9 @@ class Connection:
     def _drop(self) -> None:
         self._remember()
         if self.link is not None:
+            left, self.link = self.link, None
             self.delivery.detach()
-            self.link.close()
-            self.link = None
+            left.close()
 
     def _remember(self) -> None:
         if isinstance(self.link, ShmLink):

@@ -14,6 +14,9 @@ from feed.errors import ControlError
 
 __all__ = ["ControlClient", "Directory", "Transport"]
 
+LINGER_MS = 100
+"""How long closing waits for the last report to leave, where somebody is connected."""
+
 ANSWER_BYTES_MAX = 16 << 20
 REPORT_PATIENCE_NS = 5_000_000_000
 """How long an unanswered report holds the next one back."""
@@ -144,7 +147,7 @@ class ControlClient:
         return number if answer and answer.get("ok") else None
 
     def close(self) -> None:
-        self._socket.close(linger=0)
+        self._socket.close(linger=LINGER_MS)
         self._context.term()
 
     def _send(self, request: str, **fields: Any) -> int | None:

@@ -8,10 +8,11 @@ publishers share a thread, so that a tick goes to the socket without a hand-over
 file and nothing else: an agent that dies is started again while the others go on.
 
 Order of processes, threads and locks, all of it:
-  1. The supervisor holds no lock. It starts agents in data order and ends them so that what is in flight drains: the
-     sources stop first, then the publishers send what is in the log while the rest ends.
+  1. The supervisor starts agents in data order and ends them so that what is in flight drains: the sources stop first,
+  1. The supervisor starts agents in data order and ends them so that what is in flight drains: sources stop first, then
+     the publishers send what is in the log while the rest ends. It holds an flock on DIRECTORY/supervisor until the
   2. The log's writer holds an flock on DIRECTORY/lock for its life; allocating a row of the counters file and taking a
-     reader's slot hold an flock on that file for microseconds. None is ever taken while another is held.
+     reader's slot hold an flock on that file for microseconds. None of these is taken while another is held.
   3. ingest's source threads and the doorbell's thread take no lock but the GIL.
 """
 
@@ -29,29 +30,23 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from feed import agent
 from feed.clock import now_ns
 from feed.config import FeedConfig, duration_ns, from_json, size_bytes, to_json
-from feed.control.server import Control
 from feed.errors import AddressInUse, CallerError, HostError, LogBusy, LogSpace, TickcastError
-from feed.log.lifetime import discard, require_free
+from feed.log.lifetime import discard, hold, require_free
 from feed.log.observer import log_figures
-from feed.log.writer import LogWriter
 from feed.metrics.counters import Counters
 from feed.monitor.exporter import state_targets
-from feed.monitor.server import serve
-from feed.publish.zmq import ZmqPublisher
-from feed.sources.ingest import Ingest
-from feed.sources.replay import Replay
-from feed.sources.sim import Sim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from feed.agent import Agent
     from feed.log.sink import Sink
+    from feed.sources.ingest import Ingest
     from feed.sources.source import Source
 
 __all__ = ["Feed", "Processes", "Threads", "run"]
@@ -71,6 +66,7 @@ with EXIT_S each time for processes to end, that is less than the 2 s that SIGTE
 
 OTHER_DRAIN_S = 0.1
 EXIT_S = 0.4
+ORPHANS_S = 2.0
 START_S = 10.0
 HORIZON_AFTER_S = 2.0
 
@@ -84,16 +80,27 @@ def _agent_names(config: FeedConfig) -> list[str]:
 
 
 def _build(name: str, config: FeedConfig, counters: Counters) -> Agent:
-    """One agent of the plan, in the process or thread that will turn it."""
+    """One agent of the plan, in the process or thread that will turn it.
+
+    Here and below a stage is imported where it is built: a child that loaded them all would take twice the time to
+    start, and twice the memory.
+    """
     if name == "ingest":
         return _ingest(config, counters)
     if name == "control":
+        from feed.control.server import Control
+
         return Control(config, config.directory, counters)
+    from feed.publish.zmq import ZmqPublisher
+
     publisher = name.removeprefix("publish.")
     return ZmqPublisher(publisher, config.publish[publisher], config.directory, counters)
 
 
 def _ingest(config: FeedConfig, counters: Counters) -> Ingest:
+    from feed.log.writer import LogWriter
+    from feed.sources.ingest import Ingest
+
     writer = LogWriter.open(
         config.directory,
         log_bytes=size_bytes(config.log.bytes),
@@ -108,6 +115,9 @@ def _ingest(config: FeedConfig, counters: Counters) -> Ingest:
 
 
 def _sources(config: FeedConfig, counters: Counters) -> list[Callable[[Sink], Source]]:
+    from feed.sources.replay import Replay
+    from feed.sources.sim import Sim
+
     kinds = {"sim": Sim, "replay": Replay}
 
     def maker(name: str) -> Callable[[Sink], Source]:
@@ -120,7 +130,7 @@ def _sources(config: FeedConfig, counters: Counters) -> list[Callable[[Sink], So
 def _group_id(group: str) -> int:
     if not group:
         return -1
-    import grp  # noqa: PLC0415 - only where a group is set
+    import grp
 
     try:
         return grp.getgrnam(group).gr_gid
@@ -149,6 +159,8 @@ def _turn(names: list[str], config: FeedConfig, counters: Counters, stop: Callab
             gauge.set(wall_ns)
 
     if names == ["monitor"]:
+        from feed.monitor.server import serve
+
         serve(config, config.directory, stop, beat)
         return
     built: list[Agent] = []
@@ -158,10 +170,13 @@ def _turn(names: list[str], config: FeedConfig, counters: Counters, stop: Callab
             opened.callback(one.close)
             built.append(one)
         opened.pop_all()
-    sources = next((one for one in built if isinstance(one, Ingest)), None)
     until = stop
-    if sources is not None and not config.feed.linger:
-        until = lambda: stop() or sources.finished  # noqa: E731 - two lines of def say no more
+    if names[0] == "ingest" and not config.feed.linger:
+        sources = cast("Ingest", built[0])
+
+        def until() -> bool:
+            return stop() or sources.finished
+
     idle, cpu = _idle(names[0], config)
     drain_ns = int(1e9 * max(_drain_s(name.partition(".")[0]) for name in names))
     agent.run(built, idle=idle, stop=until, cpu=cpu, drain_ns=drain_ns, beat=beat)
@@ -186,33 +201,32 @@ class Feed(ABC):
 
     def __enter__(self) -> Self:
         """:raises LogBusy: a feed of this name is running."""
-        self.config.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        require_free(self.config.directory)
-        self._counters = Counters.open(self.config.directory, create=True)
-        state_targets(self._counters, self.config.latency.targets_ns)
-        self._retire_strangers()
-        try:
+        with contextlib.ExitStack() as undo:
+            self.config.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            undo.callback(os.close, hold(self.config.directory / "supervisor"))
+            undo.callback(self._discard)
+            self._await_orphans()
+            self._counters = Counters.open(self.config.directory, create=True)
+            undo.callback(self._counters.close)
+            state_targets(self._counters, self.config.latency.targets_ns)
+            self._retire_strangers()
+            undo.callback(self._selector.close)
+            undo.callback(self._finish)
             self._begin()
-        except BaseException:
-            self.__exit__()
-            raise
+            self._undo = undo.pop_all()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._finish()
-        self._selector.close()
-        self._counters.close()
-        with contextlib.suppress(LogBusy):
-            discard(self.config.directory)
+        self._undo.close()
 
     def watch(self, fd: int) -> None:
         """Let `tick` return when `fd` can be read."""
         self._selector.register(fd, selectors.EVENT_READ)
 
-    def wait_ready(self, timeout_s: float) -> bool:
-        """Until every agent turns; false if that took too long or one can't."""
+    def wait_ready(self, timeout_s: float, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Until every agent turns; false if that took too long, one can't, or `stop` is true."""
         deadline = time.monotonic() + timeout_s
-        while not self.ready() and not self.done and time.monotonic() < deadline:
+        while not self.ready() and not self.done and not stop() and time.monotonic() < deadline:
             self.tick(0.005)
         return self.ready()
 
@@ -241,6 +255,21 @@ class Feed(ABC):
         """Has the agent's loop said that it turns since `monotonic_s`?"""
         beat = self._counters.gauge("tickcast_agent_heartbeat_timestamp_seconds", agent=name).value
         return beat > now_ns() - int(1e9 * (time.monotonic() - monotonic_s))
+
+    def _discard(self) -> None:
+        with contextlib.suppress(LogBusy):
+            discard(self.config.directory)
+
+    def _await_orphans(self) -> None:
+        """The agents of a supervisor that was killed end by themselves, and soon."""
+        deadline = time.monotonic() + ORPHANS_S
+        while True:
+            try:
+                return require_free(self.config.directory)
+            except LogBusy:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def _retire_strangers(self) -> None:
         """Rows of agents that an earlier run had and this one has not."""
@@ -272,10 +301,7 @@ class Processes(Feed):
 
     def _begin(self) -> None:
         self._children = {name: _Child(name) for name in _agent_names(self.config)}
-        for child in self._children.values():
-            self._start(child)
-            while child.name == "ingest" and not self.done and not self._turns("ingest"):
-                self.tick(0.005)  # the others read the log, so it has to be there first
+        self._log_was_there = False
 
     def _finish(self) -> None:
         running = [child for child in self._children.values() if child.process is not None]
@@ -291,13 +317,16 @@ class Processes(Feed):
         return child.finished or (child.process is not None and self._beat_since(name, child.started))
 
     def tick(self, timeout_s: float) -> None:
-        waiting = [child for child in self._children.values() if child.process is None and child.started]
-        pauses = [child.restart_at - time.monotonic() for child in waiting if not child.finished]
+        waiting = [child for child in self._children.values() if child.process is None and not child.finished]
+        if not self._log_was_there:  # the others read the log
+            self._log_was_there = self._turns("ingest")
+            waiting = [child for child in waiting if child.name == "ingest" or self._log_was_there]
+        pauses = [child.restart_at - time.monotonic() for child in waiting]
         for key, _ in self._selector.select(max(0.0, min([timeout_s, *pauses]))):
             if isinstance(key.data, _Child):
                 self._died(key.data)
         for child in waiting:
-            if not child.finished and not self.done and time.monotonic() >= child.restart_at:
+            if not self.done and time.monotonic() >= child.restart_at:
                 self._start(child)
 
     def _start(self, child: _Child) -> None:
@@ -418,7 +447,7 @@ def run(
     kind = Threads if config.feed.processes == "one" else Processes
     with _signals() as (stop, fd), kind(config, log_level) as feed:
         feed.watch(fd)
-        if not feed.wait_ready(START_S) and not feed.done:
+        if not feed.wait_ready(START_S, stop.is_set) and not feed.done and not stop.is_set():
             log.warning("not every agent is up after %.0f s; going on", START_S)
         _announce(feed)
         until = None if duration_s is None else time.monotonic() + duration_s

@@ -58,7 +58,7 @@ class BotReport(msgspec.Struct, frozen=True, kw_only=True):
     gaps: ByCause = {}
     lost: ByCause = {}
     lag_ns: Nanoseconds = 0
-    lag_ticks: Count = 0
+    lag_ticks: Count | None = None
     offset_ns: Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)] | None = None
     latency: dict[Literal["wire", "total", "handler"], Latency] = {}
 

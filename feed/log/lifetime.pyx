@@ -56,7 +56,11 @@ def discard(directory: Path) -> None:
 
 
 def hold(path: Path) -> int:
-    """Take the writer's lock, which the kernel frees however its holder dies."""
+    """Take a lock (a feed's, or its log's writer's) for the life of the descriptor that this gives: the kernel frees it
+    however its holder dies.
+
+    :raises LogBusy: another process holds it.
+    """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -71,7 +75,7 @@ def hold(path: Path) -> int:
         if e.errno not in (errno.EAGAIN, errno.EACCES):
             raise
         raise LogBusy(
-            "this log has a writer already",
+            "a feed of this name is running already" if path.name == "supervisor" else "this log has a writer already",
             holder=holder,
             found=f"process {holder}",
             where=str(path.parent),
