@@ -8,9 +8,9 @@ publishers share a thread, so that a tick goes to the socket without a hand-over
 file and nothing else: an agent that dies is started again while the others go on.
 
 Order of processes, threads and locks, all of it:
-  1. The supervisor starts agents in data order and ends them so that what is in flight drains: the sources stop first,
   1. The supervisor starts agents in data order and ends them so that what is in flight drains: sources stop first, then
      the publishers send what is in the log while the rest ends. It holds an flock on DIRECTORY/supervisor until the
+     directory is cleared away, so that the next feed of this name begins after it.
   2. The log's writer holds an flock on DIRECTORY/lock for its life; allocating a row of the counters file and taking a
      reader's slot hold an flock on that file for microseconds. None of these is taken while another is held.
   3. ingest's source threads and the doorbell's thread take no lock but the GIL.

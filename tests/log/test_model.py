@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import feed.log
 from tests.log.model import axioms, litmus
+from tests.log.model.close import Close
 from tests.log.model.commit import Commit
 from tests.log.model.explore import explore
 from tests.log.model.fences import Fences
@@ -81,8 +82,9 @@ PROTOCOLS: list[Protocol] = [
     Park(readers=2, commits=1),
     Park(readers=2, commits=2, kernel=False),
     Park(readers=1, commits=1, thread=True),
+    Close(),
 ]
-WHOLE = [Commit(), Overrun(over=8), Rejoin(), Join(), Gate(), Futex(), Park(kernel=False)]
+WHOLE = [Commit(), Overrun(over=8), Rejoin(), Join(), Gate(), Futex(), Park(kernel=False), Close()]
 
 
 def name(protocol: Protocol) -> str:
@@ -115,7 +117,14 @@ def test_mistake_is_found(mistaken: Protocol) -> None:
 
 SPARES = [
     pytest.param(protocol, spare, id=f"{name(protocol)}, {spare}")
-    for protocol in (Overrun(over=0), Overrun(over=8), Rejoin(), Park(readers=1, commits=2), Park(readers=2, commits=1))
+    for protocol in (
+        Overrun(over=0),
+        Overrun(over=8),
+        Rejoin(),
+        Close(),
+        Park(readers=1, commits=2),
+        Park(readers=2, commits=1),
+    )
     for spare in protocol.spares
 ]
 
@@ -144,7 +153,8 @@ def test_orders_are_those_of_the_header() -> None:
     of_32_bits = {name for name in found if name.endswith("32")} - orders_nothing
     assert {found.pop(name) for name in orders_nothing} == {"RLX"}
     assert {name: found.pop(name) for name in of_32_bits} == {name: found[name[:-2]] for name in of_32_bits}
-    assert found == {field: order.name.replace("SC", "SEQ_CST") for field, order in asdict(Fences()).items()}
+    modelled = {field: order.name.replace("SC", "SEQ_CST") for field, order in asdict(Fences()).items()}
+    assert found == modelled, "feed/log/fences.h (left) has another order than tests/log/model/fences.py (right) proves"
 
 
 # --- after a kill ---------------------------------------------------------------------------------------------------

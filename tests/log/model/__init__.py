@@ -7,6 +7,7 @@ To learn the protocols read, in this order:
     join.py      a reader begins at the tail and knows the seq there
     gate.py      a gating reader is waited for
     park.py      no reader sleeps on while a frame waits for it
+    close.py     a reader that hears of the end has read everything before it
     resume.py    a killed writer's successor knows all that was committed, and no more
 
 Under them lies the checker: program.py is the language of the models, explore.py finds all executions of a program,

@@ -54,13 +54,15 @@ class Park(Protocol):
     idle: ClassVar[set[str]] = {"doorbell"}
 
     def program(self) -> Program:
-        threads = {"writer": self.writer} | {f"reader {r}": self.reader for r in range(1, self.readers + 1)}
+        readers = {f"reader {r}": self.reader for r in range(1, self.readers + 1)}
+        threads = {"writer": self.writer} | readers
         if self.thread:
             threads["doorbell"] = self.doorbell
         if self.dead_after is not None:
             threads["dead"] = killed(self.reader, self.dead_after)
         memory = {f"length[{n}]": 0 for n in range(self.commits)} | {"waiters": 0, "doorbell": 0, "bell": 0}
-        return Program(threads, memory | {queue(word): 0 for word in ("doorbell", "bell")})
+        memory |= {queue(word): 0 for word in ("doorbell", "bell")}
+        return Program(threads, memory, alike=frozenset(readers))
 
     def fault(self, execution: Execution) -> object:
         claims = sum(event.wrote == 1 for event in execution.events if event.word == "waiters")
@@ -143,7 +145,7 @@ class Park(Protocol):
         if self.kernel:
             yield from futex_wait(word, value)
         else:
-            yield await_value(word, lambda now: now != value)
+            yield from until_changed(word, value)
 
     def wake(self, word: str) -> Thread:
         if self.kernel:
@@ -168,6 +170,10 @@ class Futex(Protocol):
 
     def sleeper(self) -> Thread:
         yield from futex_wait("word", 0)
+
+
+def until_changed(word: str, value: int) -> Thread:
+    yield await_value(word, lambda now: now != value)
 
 
 def queue(word: str) -> str:

@@ -12,7 +12,7 @@ it anew for every course that it can take.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
 
@@ -106,10 +106,14 @@ SLEEPS = "sleeps for ever"
 
 @dataclass(frozen=True)
 class Program:
-    """Named threads over a memory whose words are 0 unless `memory` says otherwise."""
+    """Named threads, the memory's words with their first values, and which threads run the same code.
+
+    Of executions that differ only in the names of threads that are alike, one is enough.
+    """
 
     threads: Mapping[str, Callable[[], Thread]]
-    memory: Mapping[str, Value] = field(default_factory=dict)
+    memory: Mapping[str, Value]
+    alike: frozenset[str] = frozenset()
 
 
 def killed(thread: Callable[[], Thread], after: int) -> Callable[[], Thread]:

@@ -50,6 +50,11 @@ class Verdict:
             else:
                 setattr(self, key, getattr(self, key) + value)
 
+    def hear_all(self, running: dict[str, subprocess.Popen[str]], but: str = "") -> None:
+        """The same for all that have ended, which are then no longer running."""
+        for name in [name for name, process in running.items() if name != but and process.poll() is not None]:
+            self.hear(name, running.pop(name))
+
 
 def start(role: str, *arguments: object, feed: Path = REPOSITORY) -> subprocess.Popen[str]:
     """A process of this package, with the feed of `feed`."""
@@ -88,8 +93,7 @@ def race(directory: Path, seconds: float, *, feed: Path = REPOSITORY, seed: int 
             enter(name)
         while not verdict.wrong and running["writer"].poll() is None:
             time.sleep(random.uniform(0.02, 0.3))
-            for name in [name for name, process in running.items() if name != "writer" and process.poll() is not None]:
-                verdict.hear(name, running.pop(name))
+            verdict.hear_all(running, but="writer")
             left = end - time.monotonic()
             if left > KILL_WRITER_BEFORE_S and random.random() < 0.05:
                 kill("writer")
@@ -112,8 +116,7 @@ def end_of(running: dict[str, subprocess.Popen[str]], verdict: Verdict) -> None:
     """The last record is written: everybody comes to it."""
     deadline = time.monotonic() + GRACE_S
     while running and time.monotonic() < deadline and not verdict.wrong:
-        for name in [name for name, process in running.items() if process.poll() is not None]:
-            verdict.hear(name, running.pop(name))
+        verdict.hear_all(running)
         time.sleep(0.01)
     for name, process in running.items():
         verdict.wrong.append(
