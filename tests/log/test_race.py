@@ -1,6 +1,6 @@
 """The log keeps its promises between real processes, and the harness that says so finds planted faults.
 
-TICKCAST_SOAK_SECONDS makes the two sound runs longer; so does `python -m tests.log.race`.
+TICKCAST_SOAK_SECONDS makes the sound runs longer; so does `python -m tests.log.race`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 from tests.log.race.race import handshakes, race
 from tests.log.race.seeded import MODULES, NO_STORELOAD, NO_VALIDATION, build
 
-SECONDS = float(os.environ.get("TICKCAST_SOAK_SECONDS", "3"))
+SECONDS = float(os.environ.get("TICKCAST_SOAK_SECONDS", "2"))
 pytestmark = pytest.mark.timeout(120 + 4 * SECONDS)
 
 
@@ -37,8 +37,9 @@ def test_every_record_is_whole_and_every_loss_reported(place: Path) -> None:
     assert verdict.readers_killed > 0
 
 
-def test_no_sleeper_is_left_asleep(place: Path) -> None:
-    verdict = handshakes(place, SECONDS)
+@pytest.mark.parametrize("sleepers", [1, 4])
+def test_no_sleeper_is_left_asleep(place: Path, sleepers: int) -> None:
+    verdict = handshakes(place, SECONDS, sleepers=sleepers)
     print(verdict)
     assert verdict.wrong == []
     assert verdict.rings > 0, "the sleeper never slept: nothing was tried"

@@ -12,7 +12,7 @@ from tests.log.race.seeded import MODULES, build
 
 parser = argparse.ArgumentParser(prog="python -m tests.log.race", description=__doc__)
 parser.add_argument(
-    "--seconds", type=float, default=60.0, help="for each of the two: readers against a writer, handshakes"
+    "--seconds", type=float, default=60.0, help="for each of three: readers against a writer, a sleeper, four"
 )
 parser.add_argument("--seed", type=int, default=1, help="of all that is left to chance")
 parser.add_argument("--fault", choices=sorted(MODULES), help="plant it; then something must go wrong")
@@ -24,7 +24,9 @@ with (
 ):
     feed = build(options.fault, Path(copy)) if options.fault else REPOSITORY
     verdicts = [
-        run(Path(logs, run.__name__), options.seconds, feed=feed, seed=options.seed) for run in (race, handshakes)
+        race(Path(logs, "race"), options.seconds, feed=feed, seed=options.seed),
+        handshakes(Path(logs, "one"), options.seconds, sleepers=1, feed=feed, seed=options.seed),
+        handshakes(Path(logs, "four"), options.seconds, sleepers=4, feed=feed, seed=options.seed),
     ]
 for verdict in verdicts:
     print(verdict)

@@ -65,10 +65,12 @@ def start(role: str, *arguments: object, feed: Path = REPOSITORY) -> subprocess.
     )
 
 
-def handshakes(directory: Path, seconds: float, *, feed: Path = REPOSITORY, seed: int = 1) -> Verdict:
-    """One writer and one sleeper; ends early when something is wrong."""
+def handshakes(
+    directory: Path, seconds: float, *, sleepers: int = 1, feed: Path = REPOSITORY, seed: int = 1
+) -> Verdict:
+    """One writer and its sleepers; ends early when something is wrong."""
     verdict = Verdict()
-    verdict.hear("handshake", start("handshake", directory, seconds, seed, feed=feed))
+    verdict.hear("handshake", start("handshake", directory, sleepers, seconds, seed, feed=feed))
     return verdict
 
 
@@ -100,7 +102,7 @@ def race(directory: Path, seconds: float, *, feed: Path = REPOSITORY, seed: int 
                 verdict.writers_killed += 1
                 running["writer"] = start("writer", directory, left, random.randrange(1 << 30), feed=feed)
             mortal = random.choice(MORTALS)
-            if mortal in running and random.random() < 0.3:
+            if left > 0 and mortal in running and random.random() < 0.3:  # later it may have read the last record
                 kill(mortal)
                 verdict.readers_killed += 1
                 enter(mortal)
@@ -118,7 +120,7 @@ def end_of(running: dict[str, subprocess.Popen[str]], verdict: Verdict) -> None:
     while running and time.monotonic() < deadline and not verdict.wrong:
         verdict.hear_all(running)
         time.sleep(0.01)
-    for name, process in running.items():
-        verdict.wrong.append(
-            f"{name} {'was left asleep' if is_asleep(process.pid) else 'does not come to the last record'}"
-        )
+    if not verdict.wrong:
+        for name, process in running.items():
+            how = "was left asleep" if is_asleep(process.pid) else "does not come to the last record"
+            verdict.wrong.append(f"{name} {how}")
