@@ -27,9 +27,10 @@ static inline uint32_t tc_committed(const tc_log_frame *frame) { return __atomic
 /* --- overrun ------------------------------------------------------------------------------------------------------ */
 
 /* Writer, before it touches a segment again: everything below `low` is void. The fence keeps the overwriting stores behind
- * the store of `low`; pairs with the fence in tc_low_after_copy. */
+ * the store of `low`; pairs with the fence in tc_low_after_copy. The store is a release for those who go on at `low`: they
+ * must find the frame that stands there; pairs with tc_low. */
 static inline void tc_void_below(uint64_t *low, uint64_t position) {
-    __atomic_store_n(low, position, __ATOMIC_RELAXED);
+    __atomic_store_n(low, position, __ATOMIC_RELEASE);
     __atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
@@ -44,8 +45,7 @@ static inline uint64_t tc_low_after_copy(const uint64_t *low) {
 #endif
 }
 
-/* Reader, choosing where to go on: the first frame at `low` was written before `low` said so. Pairs with the release in
- * tc_publish: `low` never passes a published tail. */
+/* Reader, choosing where to go on: the first frame at `low` was committed before `low` said so. Pairs with tc_void_below. */
 static inline uint64_t tc_low(const uint64_t *low) { return __atomic_load_n(low, __ATOMIC_ACQUIRE); }
 
 /* --- the log's figures, for joiners, observers and a writer that resumes ------------------------------------------- */

@@ -44,8 +44,8 @@ cdef class LogReader:
     cdef const tc_log_frame* peek(self) noexcept nogil
     cdef void advance(self, const tc_log_frame* frame) noexcept nogil
     cdef bint intact(self, uint64_t position) noexcept nogil
-    # After intact() was false: stand at the oldest whole frame. Sets lost_first and lost_last; returns READ_LOST, or
-    # READ_CLOSED. `seq` is the first that was not dealt with.
+    # After intact() was false: stand at the oldest whole frame. `seq` is the first that was not dealt with; returns
+    # READ_LOST and sets lost_first and lost_last, or READ_NONE if only padding was overwritten.
     cdef int overtaken(self, uint64_t seq) noexcept nogil
 
     # Is anything waiting (a frame, or news that we were overtaken)? Wait until it is: spinning, or asleep on the doorbell.

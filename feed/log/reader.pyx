@@ -117,9 +117,16 @@ cdef class LogReader:
             length = tc_committed(frame)
             if length == 0:
                 # The word may lie in a segment that is in use again.
-                if self.intact(self.at):
-                    return READ_CLOSED if self.closed() else READ_NONE
-                return self.overtaken(self.seq)
+                if not self.intact(self.at):
+                    if self.overtaken(self.seq) == READ_LOST:
+                        return READ_LOST
+                    continue
+                if not self.closed():
+                    return READ_NONE
+                # The last frames and the end may both have come since the length was read.
+                if tc_committed(frame) == 0:
+                    return READ_CLOSED
+                continue
             if length <= FRAME_MAX and length <= self._room():
                 if length == 120:
                     memcpy(self.scratch, frame, 120)
@@ -128,7 +135,9 @@ cdef class LogReader:
             else:
                 memcpy(self.scratch, frame, TC_FRAME_HEADER)
             if not self.intact(self.at):
-                return self.overtaken(self.seq)
+                if self.overtaken(self.seq) == READ_LOST:
+                    return READ_LOST
+                continue
             self.at += length
             if self.frame().kind == TC_KIND_PADDING:
                 continue
@@ -167,17 +176,17 @@ cdef class LogReader:
         cdef const tc_log_frame* frame
         while True:
             self.at = tc_low(&self.header.low)
+            # Of a log that is younger than one lap, `low` is 0 and there may be no frame yet; as in _join_live, next_seq
+            # is that of the first frame then.
+            self.seq = tc_read_published(&self.header.next_seq)
             frame = <const tc_log_frame*>(self.data + (self.at & (self.capacity - 1)))
-            # A published `low` lies below a published tail; only a log that has no frame yet has no length here.
-            if tc_committed(frame) == 0:
-                self.seq = tc_read_published(&self.header.next_seq)
-            else:
+            if tc_committed(frame) != 0:
                 self.seq = frame.seq
             if self.intact(self.at):
                 break
         self.lost_first = seq
         self.lost_last = self.seq - 1
-        return READ_LOST
+        return READ_LOST if self.seq > seq else READ_NONE
 
     cdef uint64_t _room(self) noexcept nogil:
         """Bytes from here to the end of the segment: no frame is longer, whatever a torn length says."""

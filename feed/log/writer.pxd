@@ -39,6 +39,7 @@ cdef class LogWriter(Sink):
     cdef int append(self, uint32_t topic, const void* record, uint32_t nbytes, uint64_t ts_in, uint16_t flags) noexcept nogil
     cdef void flush(self) noexcept nogil
     cdef void _put(self, uint32_t topic, uint16_t kind, uint16_t flags, uint64_t topic_seq, const void* record, uint32_t nbytes, uint64_t ts_in, uint64_t now) noexcept nogil
+    cdef void _announce(self, uint32_t topic_id) noexcept nogil
     cdef void _turn(self, uint64_t rest) noexcept nogil
     cdef void _publish_tail(self) noexcept nogil
     cdef void _wake(self) noexcept nogil

@@ -105,14 +105,14 @@ cdef class LogWriter(Sink):
             memcpy(self.gates[i], <const char*>padded, 32)
         self.gate_count = len(gating)
         self.gate_timeout_ns = gate_timeout_ns
+        self.doorbell = Doorbell(<uintptr_t>&self.header.doorbell, wake_us)
+        self.doorbell.start()
+        self.header.writer_pid = os.getpid()
         if self.resumed:
             self._recover()
         else:
             self.seq = 1
             self._publish_tail()
-        self.header.writer_pid = os.getpid()
-        self.doorbell = Doorbell(<uintptr_t>&self.header.doorbell, wake_us)
-        self.doorbell.start()
         # A writer that died between taking the claims and waking left sleepers behind.
         tc_ring(&self.readers.waiters, &self.header.doorbell)
         tc_futex_wake(&self.header.doorbell)
@@ -178,10 +178,13 @@ cdef class LogWriter(Sink):
         self.topic_count += 1
         tc_publish32(&self.header.topic_count, self.topic_count)
         self._topic_ids[key] = topic_id
-        cdef uint64_t now = wall_ns()
-        self._put(topic_id, TC_KIND_TOPIC, 0, 0, entry, sizeof(tc_topic_entry), now, now)
-        self.flush()
+        self._announce(topic_id)
         return topic_id
+
+    cdef void _announce(self, uint32_t topic_id) noexcept nogil:
+        cdef uint64_t now = wall_ns()
+        self._put(topic_id, TC_KIND_TOPIC, 0, 0, &self.topic_entries[topic_id], sizeof(tc_topic_entry), now, now)
+        self.flush()
 
     # --- appending --------------------------------------------------------------------------------------------------
 
@@ -420,6 +423,7 @@ cdef class LogWriter(Sink):
         cdef uint32_t length
         self.at = self.header.tail
         self.seq = self.header.next_seq
+        self.now = self.header.tail_ns
         self.topic_count = self.header.topic_count
         # next_seq is stored before the tail: it may already count frames that the scan below meets again.
         while True:
@@ -440,6 +444,8 @@ cdef class LogWriter(Sink):
             self._topic_ids[BY_ID[self.topic_entries[i].schema].word, symbol] = i
         tc_publish32(&self.header.topic_count, self.topic_count)
         self._publish_tail()
+        if self.topic_count and self.topic_seqs[self.topic_count - 1] == 0:
+            self._announce(self.topic_count - 1)  # it may have been entered and not announced; twice does no harm
 
 
 cdef bint _dead(uint32_t pid) noexcept nogil:
