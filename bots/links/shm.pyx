@@ -144,9 +144,7 @@ cdef class ShmLink(Link):
         if skipped == 0:
             return LINK_RUN
         if not self.reader.intact(position):
-            if self.reader.overtaken(seq) == READ_LOST:
-                return self._lost()
-            return LINK_CLOSED
+            return self._lost() if self.reader.overtaken(seq) == READ_LOST else LINK_RUN
         self.frames += skipped
         self.unreported += skipped
         if skipped < SKIPS:

@@ -365,7 +365,8 @@ def test_a_poll_is_bounded_where_there_are_no_ticks(tape: Tape, counters: Counte
 
 
 def test_parking_ends_when_a_record_is_due(tape: Tape, counters: Counters, tmp_path: Path) -> None:
-    path = write(tmp_path / "x", header(ESU4) + trade(MONDAY_NS) + trade(MONDAY_NS + 20_000_000))
+    pause_ns = 1_000_000_000
+    path = write(tmp_path / "x", header(ESU4) + trade(MONDAY_NS) + trade(MONDAY_NS + pause_ns))
     source = replay(tape, counters, path, speed="1")
     assert source.poll(10) == 1
     source.park(1_000_000)
@@ -373,6 +374,6 @@ def test_parking_ends_when_a_record_is_due(tape: Tape, counters: Counters, tmp_p
     source.park(10**12)
     assert source.poll(10) == 1
     first, second = tape.take()
-    assert second.ts_in - first.ts_in == 20_000_000
+    assert second.ts_in - first.ts_in == pause_ns
     assert math.isinf(ReplayConfig(files=[], speed="max").factor)
     source.close()
