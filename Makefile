@@ -43,7 +43,7 @@ bench: setup
 	$(BIN)/feed bench throughput --transport shm --api callback
 	$(BIN)/feed bench latency --transport tcp --rate 5000 --processes one --vs libzmq-c
 	$(BIN)/feed bench latency --transport tcp --rate 5000 --processes many --vs libzmq-c
-	$(BIN)/feed bench throughput --transport tcp --batch 1 --vs libzmq-c
+	$(BIN)/feed bench throughput --transport tcp --batch 1 --api batch --vs libzmq-c
 	$(BIN)/feed bench throughput --transport tcp --api batch
 	$(BIN)/feed bench fanout --bots 24
 

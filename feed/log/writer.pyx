@@ -51,6 +51,8 @@ from feed.wire.topics import check_symbol
 
 cdef enum:
     CLOCK_EVERY = 64      # appends that share a clock read: bounds the age of a stamp to some microseconds
+    GATE_PAUSE_NS = 20_000
+    GATE_PAUSE_MAX_NS = 1_000_000
     WAKE_HERE = 2         # up to so many sleepers the writer wakes itself; the doorbell thread wakes more
 
 RECORD_MAX = 4096 - 2 * TC_FRAME_HEADER
@@ -335,7 +337,7 @@ cdef class LogWriter(Sink):
         cdef uint64_t deadline = 0
         cdef timespec pause
         pause.tv_sec = 0
-        pause.tv_nsec = 20000
+        pause.tv_nsec = GATE_PAUSE_NS
         while self._slowest_gate(low, False):
             if deadline == 0:
                 deadline = mono_ns() + self.gate_timeout_ns
@@ -346,6 +348,8 @@ cdef class LogWriter(Sink):
                 self._slowest_gate(low, True)
                 return
             nanosleep(&pause, NULL)
+            # The gate has all but a segment of the log to work through: looking oftener would take the core it works on.
+            pause.tv_nsec = min(2 * pause.tv_nsec, <long>GATE_PAUSE_MAX_NS)
 
     cdef int _slowest_gate(self, uint64_t low, bint evict) noexcept nogil:
         """How many living gates have not passed `low`; with `evict` each of them is a gate no more."""

@@ -27,7 +27,8 @@ from feed.wire.frames cimport TC_FLAG_LOSS, tc_wire_header, tc_wire_put_head, tc
 
 cdef enum:
     PARK_NS = 5_000_000         # subscriptions ring no doorbell: this is how long one may go unheard
-    STAMPS = 3                  # clock reads that the frames of one batch share
+    STAMPS = 3                  # clock reads that the frames of one batch share,
+    STAMP_FRAMES = 16           # but no more frames than this share one: a few µs
     HEARD = 256                 # subscriptions taken in by one turn
     OWED = 256                  # empty frames sent by one turn to new subscribers
 
@@ -153,11 +154,9 @@ cdef class Pump:
     cdef bint _emit(self) noexcept nogil:
         """Build and send what is planned. False if it has to stop before the end."""
         cdef int built
-        cdef uint32_t every = (self.batch.frames - self.batch.at + STAMPS - 1) // STAMPS
+        cdef uint32_t every = min((self.batch.frames - self.batch.at + STAMPS - 1) // STAMPS, <uint32_t>STAMP_FRAMES)
         cdef uint32_t left = 0
         cdef uint64_t now = 0
-        if self.batch.limit == 1:
-            every = 1
         while self.batch.at < self.batch.frames:
             built = self.batch.build(self.reader, self.interest, self.outlet)
             if built == BUILD_OVERWRITTEN:
