@@ -9,9 +9,9 @@ The way of the data, in the order in which to read it:
     5  control/      the one address a bot needs: directory, bots' figures
     6  metrics/      counters and histograms in shared memory;  monitor/  Prometheus, `feed stat`
 
-    supervisor.py    MAIN PATH: builds the agents of 1 to 6 and keeps them alive
+    supervisor.py    MAIN PATH: builds the agents of 1 to 6 in this order;  running.py keeps them alive
     wire/            what a record, a topic and a frame are; no I/O
-    cli.py config.py agent.py ports.py clock.py errors.py bench/
+    cli.py demo.py plan.py bench/ · agent.py (the duty loop) · config.py tables.py ports.py clock.py errors.py
 
 The bots' side is the package `bots`.
 """

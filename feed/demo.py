@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from feed.config import FeedConfig
-    from feed.supervisor import Feed
+    from feed.running import Feed
 
 __all__ = ["run"]
 
