@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -32,36 +33,33 @@ def show(results: Sequence[Result]) -> RenderableType:
 
 
 def _figures(results: Sequence[Result]) -> Table:
-    targets = {
-        f"p{f'{quantile:g}'[2:].ljust(2, '0')}_us": ns / 1e3 for quantile, ns in LatencyConfig().targets_ns.items()
-    }
+    """A column for each measurement and a row for each figure, so that it fits a narrow terminal."""
     first = results[0]
-    timed = any(each.p50_us is not None for each in results)
-    table = Table(title=f"{first.bench}: {first.payload_bytes}-byte quotes, {first.cores} cores")
-    for name in ("over", "who", "bots"):
-        table.add_column(name)
-    for name in ("rate/s", "ticks", "lost", *(_HEADS.values() if timed else ()), "skew µs", "ticks/s"):
-        table.add_column(name, justify="right")
+    table = Table("", title=f"{first.bench}: {first.payload_bytes}-byte quotes, {first.cores} cores", box=SIMPLE_HEAD)
     for each in results:
-        table.add_row(
-            each.transport,
-            each.peer or "tickcast",
-            str(each.bots),
-            f"{each.rate_hz:,.0f}" if each.rate_hz else "flat out",
-            f"{each.ticks:,}",
-            Text(f"{each.lost:,}", style="red" if each.lost else ""),
-            *(_judged(getattr(each, name), targets.get(name)) for name in (_HEADS if timed else ())),
-            "" if each.skew_p50_us is None else f"{each.skew_p50_us:,.1f}",
-            f"{each.ticks_per_s:,.0f}",
-        )
-    table.add_section()
-    reached = f"{TICKS_PER_S_TARGET:,}" if first.bench == "throughput" else ""
-    limits = (f"{targets[name]:,.1f}" if name in targets else "" for name in (_HEADS if timed else ()))
-    table.add_row("target", "", "", "", "", "0", *limits, "", reached, style="dim")
+        table.add_column(f"{each.peer or 'tickcast'}\n{each.transport}", justify="right")
+    table.add_column("target", justify="right", style="dim")
+    rows: dict[str, Sequence[str | Text]] = {
+        "bots": [str(each.bots) for each in results],
+        "rate/s": [f"{each.rate_hz:,.0f}" if each.rate_hz else "flat out" for each in results],
+        "ticks": [f"{each.ticks:,}" for each in results],
+        "lost": [Text(f"{each.lost:,}", style="red" if each.lost else "") for each in results],
+        "ticks/s": [f"{each.ticks_per_s:,.0f}" for each in results],
+    }
+    targets = {"lost": "0", "ticks/s": f"{TICKS_PER_S_TARGET:,}" if first.bench == "throughput" else ""}
+    limits = {f"p{f'{q:g}'[2:].ljust(2, '0')}_us": ns / 1e3 for q, ns in LatencyConfig().targets_ns.items()}
+    for name, head in _HEADS.items():
+        if any(getattr(each, name) is not None for each in results):
+            rows[head] = [_judged(getattr(each, name), limits.get(name)) for each in results]
+            targets[head] = f"{limits[name]:,.1f}" if name in limits else ""
+    for head, values in rows.items():
+        table.add_row(head, *values, targets.get(head, ""))
     return table
 
 
-_HEADS = dict(zip(QUANTILES, ("p50 µs", "p90 µs", "p99 µs", "p99.9 µs", "max µs"), strict=True))
+_HEADS = dict(zip(QUANTILES, ("p50 µs", "p90 µs", "p99 µs", "p99.9 µs", "max µs"), strict=True)) | {
+    "skew_p50_us": "skew p50 µs"
+}
 
 
 def _judged(value: float | None, target: float | None) -> Text:
