@@ -103,17 +103,19 @@ def _flow(
 
 def _latency(latency: Iterable[Mapping[str, Any]], when: str, targets_ns: Mapping[str, int]) -> Table | None:
     aims = ", ".join(f"p{float(quantile) * 100:g} ≤ {duration(ns)}" for quantile, ns in sorted(targets_ns.items()))
+    latency = list(latency)
+    skewed = any(one["negative"] for one in latency)
     table = _table(
         f"latency, {when}" + (f"; total must keep {aims}" if aims else ""),
-        *("stage", "transport", "p50", "p90", "p99", "p99.9", "max", "count", "negative"),
+        *("stage", "transport", "p50", "p90", "p99", "p99.9", "max", "count", *(("negative",) if skewed else ())),
     )
     for one in latency:
         cells = [
             Text(duration(one[key]), style=_verdict(one, key, targets_ns.get(quantile)))
             for key, quantile in _TARGET_OF.items()
         ]
-        negative = Text(f"{one['negative']:,}", style=_BAD if one["negative"] else _DIM)
-        table.add_row(one["stage"], one["transport"], *cells, duration(one["max_ns"]), f"{one['count']:,}", negative)
+        negative = [Text(f"{one['negative']:,}", style=_BAD if one["negative"] else _DIM)] if skewed else []
+        table.add_row(one["stage"], one["transport"], *cells, duration(one["max_ns"]), f"{one['count']:,}", *negative)
     return _shown(table)
 
 
@@ -137,17 +139,17 @@ def _readers(readers: Iterable[Mapping[str, Any]]) -> Table | None:
 
 
 def _bots(bots: Iterable[Mapping[str, Any]], per_s: Mapping[str, float] | None) -> Table | None:
-    table = _table("bots", "bot", "transport", "per s", "p50", "p99", "max", "lag", "gaps", "lost", "reported")
+    table = _table("bots", "bot", "transport", "per s", "p50", "p99", "lag", "gaps", "lost", "heard")
     for one in bots:
-        for latency in one["latency"] or [{"transport": "-", "p50_ns": None, "p99_ns": None, "max_ns": None}]:
+        for latency in one["latency"] or [{"transport": "-", "p50_ns": None, "p99_ns": None}]:
             table.add_row(
                 one["bot"],
                 latency["transport"],
                 "-" if per_s is None else f"{per_s.get(one['bot'], 0):,.0f}",
-                *(duration(latency[key]) for key in ("p50_ns", "p99_ns", "max_ns")),
+                *(duration(latency[key]) for key in ("p50_ns", "p99_ns")),
                 duration(one["lag_ns"]),
                 *(Text(_causes(one[key]) or "0", style=_BAD if one[key] else "") for key in ("gaps", "lost")),
-                f"{duration(one['report_age_ns'])} ago" if one["report_age_ns"] is not None else "-",
+                duration(one["report_age_ns"]),
             )
     return _shown(table)
 
@@ -156,7 +158,7 @@ def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold", pad_edge=False)
     for column in columns:
         words = column in {"agent", "bot", "gating", "publisher", "reader", "source", "stage", "state", "transport"}
-        table.add_column(column, justify="left" if words else "right", no_wrap=words)
+        table.add_column(column, justify="left" if words else "right", no_wrap=column not in {"gaps", "lost"})
     return table
 
 
