@@ -158,7 +158,11 @@ def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold", pad_edge=False)
     for column in columns:
         words = column in {"agent", "bot", "gating", "publisher", "reader", "source", "stage", "state", "transport"}
-        table.add_column(column, justify="left" if words else "right", no_wrap=column not in {"gaps", "lost"})
+        table.add_column(
+            column,
+            justify="left" if words else "right",
+            no_wrap=column not in {"ticks", "rejected", "dropped", "gaps", "lost"},
+        )
     return table
 
 
