@@ -106,19 +106,24 @@ def console_for(file: IO[str]) -> Console:
     return console if console.is_terminal or "COLUMNS" in os.environ else Console(file=file, width=FILE_COLUMNS)
 
 
+SYMBOL_WIDTH = 6
+_WIDTHS = {"bid": 8, "ask": 8, "last": 8, "gaps": 4, "lost": 4}
+"""At least: on a narrow terminal other figures give way, never prices and losses."""
+
+
 def watch_table(picture: Picture, rows: int = sys.maxsize) -> RenderableType:
     """A picture; of more than `rows` symbols the busiest."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("symbol", no_wrap=True)
-    for name in ("bid", "size", "ask", "size", "last", "size", "ticks/s", "ticks", "age", "p50", "p99", "gaps", "lost"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("symbol", no_wrap=True, min_width=SYMBOL_WIDTH)
+    for name in ("bid", "size", "ask", "size", "last", "size", "ticks/s", "age", "p50", "p99", "gaps", "lost"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=_WIDTHS.get(name))
     shown = sorted(picture.rows, key=lambda row: -row.ticks)[:rows]
     for row in sorted(shown, key=lambda row: row.symbol):
         table.add_row(
             row.symbol,
             *(_price(row.bid_px), _size(row.bid_px, row.bid_sz), _price(row.ask_px), _size(row.ask_px, row.ask_sz)),
             *(_price(row.last_px), _size(row.last_px, row.last_sz)),
-            *(f"{row.ticks_per_s:,.0f}", f"{row.ticks:,}", duration(row.age_ns)),
+            *(f"{row.ticks_per_s:,.0f}", duration(row.age_ns)),
             *(duration(row.p50_ns), duration(row.p99_ns)),
             *(Text(f"{n:,}", style=_BAD if n else _DIM) for n in (row.gaps, row.lost)),
         )
