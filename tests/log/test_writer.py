@@ -14,8 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from feed import config
 from feed.errors import CallerError, LogBusy, LogSpace
+from feed.log import lifetime
 from feed.log.lifetime import discard, require_free
+from feed.log.place import DEFAULT_ROOT
 from feed.log.reader import LogReader
 from feed.log.writer import LogWriter
 
@@ -123,6 +126,12 @@ def test_a_log_that_does_not_fit_is_refused_with_the_remedy(place: Path) -> None
 def test_sizes_that_are_none(place: Path, nbytes: int) -> None:
     with pytest.raises(CallerError, match="power of two"):
         LogWriter.open(place, log_bytes=nbytes)
+
+
+def test_the_configuration_and_the_log_mean_the_same_log() -> None:
+    """Bots may not import the configuration, and the configuration is below the log: what both say is tied here."""
+    assert config.LOG_SEGMENTS == lifetime.SEGMENTS
+    assert Path(config.DEFAULT_ROOT) == DEFAULT_ROOT
 
 
 def test_files_and_their_modes(place: Path) -> None:
