@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import socket
 import tempfile
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +16,11 @@ from feed.control import Control
 from feed.log.writer import LogWriter
 from feed.metrics.counters import Counters
 from feed.publish.zmq import ZmqPublisher
+from tests.turned import Turned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from feed.agent import Agent
 
 PATIENCE_S = 20.0
 """How long anything may take before a test gives up: it bounds a hang, it is no requirement."""
@@ -32,26 +31,6 @@ def free_port() -> int:
         s.bind(("127.0.0.1", 0))
         port: int = s.getsockname()[1]
         return port
-
-
-class Turned:
-    """An agent that a thread turns."""
-
-    def __init__(self, agent: Agent) -> None:
-        self.agent = agent
-        self._stop = False
-        self._thread = threading.Thread(target=self._turn, daemon=True)
-        self._thread.start()
-
-    def _turn(self) -> None:
-        while not self._stop:
-            if not self.agent.poll():
-                self.agent.park(1_000_000)
-        self.agent.close()
-
-    def close(self) -> None:
-        self._stop = True
-        self._thread.join()
 
 
 class WholeFeed:

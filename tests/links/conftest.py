@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from feed.log.writer import LogWriter
 from feed.metrics.counters import Counters
 from feed.publish.zmq import ZmqPublisher
 from feed.wire.records import BY_WORD
+from tests.turned import Turned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,25 +28,13 @@ PATIENCE_S = 20.0
 TRANSPORTS = ("shm", "ipc", "tcp")
 
 
-class Publisher:
+class Publisher(Turned):
     """A publisher in a thread."""
 
     def __init__(self, name: str, config: ZmqConfig, directory: Path, counters: Counters) -> None:
-        self.agent = ZmqPublisher(name, config, directory, counters)
-        self.endpoint = self.agent.endpoint
-        self._stop = False
-        self._thread = threading.Thread(target=self._turn, daemon=True)
-        self._thread.start()
-
-    def _turn(self) -> None:
-        while not self._stop:
-            if not self.agent.poll():
-                self.agent.park(1_000_000)
-        self.agent.close()
-
-    def close(self) -> None:
-        self._stop = True
-        self._thread.join()
+        agent = ZmqPublisher(name, config, directory, counters)
+        self.endpoint = agent.endpoint
+        super().__init__(agent)
 
 
 class LiveFeed:
