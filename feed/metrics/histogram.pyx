@@ -11,6 +11,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 from posix.stdlib cimport posix_memalign
 
+cimport cython
 import numpy as np
 
 from feed.errors import PeerError
@@ -47,6 +48,8 @@ def bucket_middles_ns():
     return out
 
 
+# The collector may not clear _owner first: __dealloc__ would take shared memory for its own and free it.
+@cython.no_gc_clear
 @cython.final
 cdef class Histogram:
     """A log-linear histogram of nanoseconds, 0 to 17 s; larger values clamp into the last bucket, sum and max stay exact."""
