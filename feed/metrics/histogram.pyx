@@ -11,7 +11,6 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 from posix.stdlib cimport posix_memalign
 
-cimport cython
 import numpy as np
 
 from feed.errors import PeerError
