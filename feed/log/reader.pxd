@@ -58,3 +58,7 @@ cdef class LogReader:
 
     cdef uint64_t _room(self) noexcept nogil
     cdef void _stand_at(self, uint64_t position) noexcept nogil
+
+    # Stand at the first frame that belongs to record `seq` or later (its topic's announcement, if that comes right before), or
+    # at the end. False: it was overwritten; this stands at the oldest frame.
+    cdef bint seek_seq(self, uint64_t seq) noexcept nogil

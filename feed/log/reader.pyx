@@ -188,6 +188,37 @@ cdef class LogReader:
         self.lost_last = self.seq - 1
         return READ_LOST if self.seq > seq else READ_NONE
 
+    cdef bint seek_seq(self, uint64_t seq) noexcept nogil:
+        cdef uint64_t low, first, last, middle
+        cdef const tc_log_frame* frame
+        while True:
+            low = tc_low(&self.header.low)
+            # Segments begin with a whole frame. Of those that begin at or below `seq`, the last one holds it.
+            first = 0
+            last = (tc_read_published(&self.header.tail) - low) // self.segment_bytes
+            while first < last:
+                middle = (first + last + 1) // 2
+                frame = <const tc_log_frame*>(self.data + ((low + middle * self.segment_bytes) & (self.capacity - 1)))
+                if tc_committed(frame) != 0 and frame.seq <= seq:
+                    first = middle
+                else:
+                    last = middle - 1
+            self.at = low + first * self.segment_bytes
+            frame = <const tc_log_frame*>(self.data + (self.at & (self.capacity - 1)))
+            self.seq = frame.seq if tc_committed(frame) != 0 else tc_read_published(&self.header.next_seq)
+            if not self.intact(self.at):
+                continue
+            if self.seq > seq:
+                return False
+            while True:
+                frame = self.peek()
+                if frame == NULL or frame.seq >= seq:
+                    break
+                self.advance(frame)
+            # Whatever was read on the way counts only if it still stands.
+            if self.intact(low + first * self.segment_bytes):
+                return True
+
     cdef uint64_t _room(self) noexcept nogil:
         """Bytes from here to the end of the segment: no frame is longer, whatever a torn length says."""
         return self.segment_bytes - (self.at & (self.segment_bytes - 1))
@@ -261,6 +292,17 @@ cdef class LogReader:
         with nogil:
             something = self.spin(timeout) if spinning else self.park(timeout)
         return something
+
+    def seek(self, seq: int) -> bool:
+        """Stand at record `seq`, or at the end where it is still to come; false: it was overwritten, and this stands at the
+        oldest frame.
+        """
+        cdef uint64_t wanted = max(1, seq)
+        cdef bint held
+        with nogil:
+            held = self.seek_seq(wanted)
+        self.report()
+        return held
 
     def topic(self, topic_id: int) -> tuple[str, str]:
         """(schema, symbol) of a topic id."""

@@ -210,3 +210,33 @@ def test_the_root_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, tm
     assert directory("main") == tmp_path / "main"
     monkeypatch.delenv("TICKCAST_LOG_ROOT")
     assert directory("main") == Path("/dev/shm/tickcast/main")
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(written=st.integers(0, 30_000), wanted=st.integers(0, 31_000))
+def test_seek_stands_at_the_record_or_says_that_it_is_gone(place: Path, written: int, wanted: int) -> None:
+    with LogWriter.open(place, **SMALL) as writer, LogReader.open(place, start="begin") as reader:
+        topic = writer.topic("quote", "AAPL")
+        first = writer.next_seq
+        fill(writer, topic, written)
+        end = writer.next_seq
+        held = reader.seek(wanted)
+        tick = reader.read()
+        while tick is not None and tick.kind != 0:
+            tick = reader.read()
+        if wanted >= end:
+            assert held
+            assert tick is None
+        elif held:
+            assert tick.seq == max(wanted, first)
+        else:
+            assert tick.seq > max(wanted, first)
+
+
+def test_seek_before_a_topics_first_record_stands_at_its_announcement(place: Path) -> None:
+    with LogWriter.open(place, **SMALL) as writer, LogReader.open(place) as reader:
+        quotes = writer.topic("quote", "AAPL")
+        writer.publish(quotes, QUOTE)
+        writer.publish(writer.topic("quote", "MSFT"), QUOTE)
+        assert reader.seek(2)
+        assert [tick.kind for tick in (reader.read(), reader.read())] == [1, 0]
