@@ -14,7 +14,6 @@ import math
 import re
 import tomllib
 import types
-import zoneinfo
 from decimal import Decimal
 from itertools import combinations
 from pathlib import Path
@@ -22,14 +21,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from feed import tables
+from feed import roll, tables
 from feed.errors import ConfigError
 from feed.ports import Endpoint, parse_endpoint
+from feed.position import Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = [
+    "ArchiveConfig",
+    "ArchiveReplayConfig",
     "ControlConfig",
     "FeedConfig",
     "FeedTable",
@@ -54,17 +56,16 @@ LOG_SEGMENTS = 16
 LOG_BYTES_MIN = LOG_SEGMENTS << 16
 """The log is 16 segments, each a power of two of at least 64 KiB."""
 
+ARCHIVE_SEGMENT_MIN = 1 << 16
+
+_DURATION = r"\d+(\.\d+)?\s?(ns|us|µs|ms|s|min|h|d)"
+_SIZE = r"\d+(\.\d+)?\s?([KMGT]iB|[kMGT]?B)"
+
 # The text behind each Annotated is what an error shows as allowed.
-Duration = Annotated[
-    str,
-    msgspec.Meta(pattern=r"^\d+(\.\d+)?\s?(ns|us|µs|ms|s|min|h)\Z"),
-    'a duration such as "100ms" (ns us ms s min h)',
-]
-Size = Annotated[
-    str,
-    msgspec.Meta(pattern=r"^\d+(\.\d+)?\s?([KMGT]iB|[kMGT]?B)\Z"),
-    'a size such as "256MiB" (B KiB MiB GiB, kB MB GB)',
-]
+Duration = Annotated[str, msgspec.Meta(pattern=rf"^{_DURATION}\Z"), 'a duration such as "100ms" (ns us ms s min h d)']
+Size = Annotated[str, msgspec.Meta(pattern=rf"^{_SIZE}\Z"), 'a size such as "256MiB" (B KiB MiB GiB, kB MB GB)']
+Age = Annotated[str, msgspec.Meta(pattern=rf"^({_DURATION})?\Z"), '"" (for ever) or a duration such as "30d"']
+Quota = Annotated[str, msgspec.Meta(pattern=rf"^({_SIZE})?\Z"), '"" (without end) or a size such as "500GB"']
 Name = Annotated[
     str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,30}\Z"), "a name of 1 to 31 letters, digits, _ . -"
 ]
@@ -111,7 +112,7 @@ class FeedTable(_Table, frozen=True, kw_only=True):
     processes: Literal["many", "one"] = "many"
     wait_bots: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
     linger: bool = True
-    roll: Annotated[str, '"" or a time and a zone, such as "17:00 America/Chicago"'] = ""
+    roll: Annotated[str, roll.ALLOWED] = ""
 
 
 class SimConfig(_KindTable, frozen=True, kw_only=True, tag="sim"):
@@ -127,10 +128,9 @@ class SimConfig(_KindTable, frozen=True, kw_only=True, tag="sim"):
     crossed: bool = False
 
 
-class ReplayConfig(_KindTable, frozen=True, kw_only=True, tag="replay"):
-    """[source.NAME] kind = "replay": recorded DBN files, merged by time. Empty ``schemas`` is all of them."""
+class _PlayedTable(_KindTable, frozen=True, kw_only=True):
+    """Base of sources that play what was recorded. Empty ``schemas`` (and ``symbols``) is all of them."""
 
-    files: Annotated[list[str], "a list of DBN files"]
     speed: Speed = "1"
     loop: bool = False
     schemas: list[SchemaWord] = []
@@ -145,7 +145,24 @@ class ReplayConfig(_KindTable, frozen=True, kw_only=True, tag="replay"):
         return math.inf if self.speed == "max" else float(self.speed)
 
 
-SourceConfig = SimConfig | ReplayConfig
+class ReplayConfig(_PlayedTable, frozen=True, kw_only=True, tag="replay"):
+    """[source.NAME] kind = "replay": recorded DBN files, merged by time."""
+
+    files: Annotated[list[str], "a list of DBN files"]
+
+
+class ArchiveReplayConfig(_PlayedTable, frozen=True, kw_only=True, tag="archive"):
+    """[source.NAME] kind = "archive": what a feed's archive holds. ``from`` and ``to`` "" are its ends, else a time
+    (ISO 8601, UTC where it names no zone; or ns since 1970) or a sequence number; ``epoch`` 0: all."""
+
+    path: Annotated[str, "the folder of a feed's archive"]
+    from_: str = msgspec.field(default="", name="from")
+    to: str = ""
+    symbols: list[str] = []
+    epoch: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
+
+
+SourceConfig = SimConfig | ReplayConfig | ArchiveReplayConfig
 
 
 class LogConfig(_Table, frozen=True, kw_only=True):
@@ -160,6 +177,18 @@ class LogConfig(_Table, frozen=True, kw_only=True):
     group: str = ""
     idle: Idle = "park"
     cpu: Cpu = -1
+
+
+class ArchiveConfig(_Table, frozen=True, kw_only=True):
+    """[archive]: the journal on disk, in PATH/NAME of the feed. ``path`` "" keeps none; ``keep_`` "" keeps for ever."""
+
+    path: str = ""
+    durability: Literal["async", "interval", "every"] = "interval"
+    interval: Duration = "100ms"
+    segment: Size = "256MiB"
+    compress: bool = True
+    keep_bytes: Quota = ""
+    keep_for: Age = ""
 
 
 class ZmqConfig(_KindTable, frozen=True, kw_only=True, tag="zmq"):
@@ -207,6 +236,7 @@ class FeedConfig(_Table, frozen=True, kw_only=True):
     feed: FeedTable = FeedTable()
     source: dict[str, SourceConfig] = msgspec.field(default_factory=lambda: {"sim": SimConfig()})
     log: LogConfig = LogConfig()
+    archive: ArchiveConfig = ArchiveConfig()
     publish: dict[str, PublishConfig] = msgspec.field(default_factory=lambda: {"tcp": ZmqConfig(), "ipc": ZmqConfig()})
     control: ControlConfig = ControlConfig()
     monitor: MonitorConfig = MonitorConfig()
@@ -216,6 +246,11 @@ class FeedConfig(_Table, frozen=True, kw_only=True):
     def directory(self) -> Path:
         """Where the log, the counters and the unix sockets are."""
         return Path(self.log.root or DEFAULT_ROOT) / self.feed.name
+
+    @property
+    def archive_directory(self) -> Path | None:
+        """Where this feed's archive is; None: it keeps none."""
+        return Path(self.archive.path).absolute() / self.feed.name if self.archive.path else None
 
 
 def load(
@@ -270,12 +305,15 @@ def from_json(text: bytes | str) -> FeedConfig:
         raise ConfigError(f"not a configuration of this version: {error}") from None
 
 
+_LONG_UNITS = {"min": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}
+
+
 def duration_ns(text: str) -> int:
     """Nanoseconds of a duration such as "13.4us"; fractions of a nanosecond are rounded. Raises ConfigError."""
     return _scaled(
         text,
         Duration,
-        {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9},
+        {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, **_LONG_UNITS},
     )
 
 
@@ -350,13 +388,11 @@ def _faults(config: FeedConfig, where: Callable[[str], str]) -> Iterator[ConfigE
     yield from _log_faults(config, where)
     yield from _endpoint_faults(config, where)
     yield from _source_faults(config, where)
-    if config.feed.roll:
-        time, _, zone = config.feed.roll.partition(" ")
-        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", time) or not _is_zone(zone):
-            allowed = 'a time and a zone, such as "17:00 America/Chicago"'
-            yield ConfigError(
-                "not a time of day", expected=allowed, found=repr(config.feed.roll), where=where("feed.roll")
-            )
+    yield from _archive_faults(config, where)
+    try:
+        roll.Roll.parse(config.feed.roll, where=where("feed.roll"))
+    except ConfigError as error:
+        yield error
     for name, text in config.latency.targets.items():
         key = where(f"latency.targets.{name}")
         if not re.fullmatch(r"p\d{2,6}", name) or not int(name[1:]):
@@ -418,6 +454,8 @@ def _source_faults(config: FeedConfig, where: Callable[[str], str]) -> Iterator[
             for file in source.files:
                 if not Path(file).is_file():
                     yield ConfigError("no such file", expected="a DBN file", found=repr(file), where=key)
+        elif isinstance(source, ArchiveReplayConfig):
+            yield from _played_archive_faults(config, f"source.{name}", source, where)
     for (first, one), (second, other) in combinations(config.source.items(), 2):
         clash = _same_topics(one, other)
         if clash:
@@ -430,6 +468,59 @@ def _source_faults(config: FeedConfig, where: Callable[[str], str]) -> Iterator[
             )
 
 
+def _played_archive_faults(
+    config: FeedConfig, table: str, source: ArchiveReplayConfig, where: Callable[[str], str]
+) -> Iterator[ConfigError]:
+    folder, own = Path(source.path), config.archive_directory
+    if not folder.is_dir():
+        yield ConfigError(
+            "no such folder", expected="a feed's archive", found=repr(source.path), where=where(f"{table}.path")
+        )
+    elif own is not None and folder.resolve() in {own.resolve(), own.parent.resolve()}:
+        yield ConfigError(
+            "a feed can't play the archive that it writes",
+            found=repr(source.path),
+            where=where(f"{table}.path"),
+            remedy="Give this feed another feed.name or archive.path, or none",
+        )
+    for key, text in (("from", source.from_), ("to", source.to)):
+        try:
+            Position.parse(text, where=where(f"{table}.{key}"))
+        except ConfigError as error:
+            yield error
+
+
+def _archive_faults(config: FeedConfig, where: Callable[[str], str]) -> Iterator[ConfigError]:
+    archive = config.archive
+    segment = size_bytes(archive.segment)
+    if segment < ARCHIVE_SEGMENT_MIN:
+        yield ConfigError(
+            "not a segment's size",
+            expected="at least 64KiB",
+            found=repr(archive.segment),
+            where=where("archive.segment"),
+        )
+    if archive.keep_bytes and size_bytes(archive.keep_bytes) < segment:
+        yield ConfigError(
+            "less than a segment, and the one being written is always kept",
+            expected=f"at least archive.segment, {archive.segment}",
+            found=repr(archive.keep_bytes),
+            where=where("archive.keep_bytes"),
+        )
+    if duration_ns(archive.interval) < 1:
+        yield ConfigError(
+            "not an interval", expected="at least 1ns", found=repr(archive.interval), where=where("archive.interval")
+        )
+    own, memory = config.archive_directory, Path(config.log.root).absolute()
+    if own is not None and memory in (own, *own.parents):
+        yield ConfigError(
+            "lies in the log's shared memory, which is cleared when the feed ends",
+            expected="a folder on a disk",
+            found=repr(archive.path),
+            where=where("archive.path"),
+        )
+
+
 def _same_topics(one: SourceConfig, other: SourceConfig) -> str | None:
     """What two sources certainly share, as far as their settings tell; only running them tells everything."""
     if isinstance(one, SimConfig) and isinstance(other, SimConfig):
@@ -439,12 +530,9 @@ def _same_topics(one: SourceConfig, other: SourceConfig) -> str | None:
             return None
         files = {Path(file).resolve() for file in one.files} & {Path(file).resolve() for file in other.files}
         return f"the file {min(files)}" if files else None
+    if isinstance(one, ArchiveReplayConfig) and isinstance(other, ArchiveReplayConfig):
+        for mine, theirs in ((one.schemas, other.schemas), (one.symbols, other.symbols)):
+            if mine and theirs and not set(mine) & set(theirs):
+                return None
+        return f"the archive {one.path}" if Path(one.path).resolve() == Path(other.path).resolve() else None
     return None
-
-
-def _is_zone(zone: str) -> bool:
-    try:
-        zoneinfo.ZoneInfo(zone)
-    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
-        return False
-    return True

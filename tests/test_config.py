@@ -55,8 +55,10 @@ def test_every_key_stands_in_the_example_with_its_default_and_a_comment() -> Non
             assert part in found, f"config/feed.toml lacks {'.'.join(key)}"
             found = found[part]
         assert found == value, ".".join(key)
-    for field in msgspec.structs.fields(config.ReplayConfig):
-        assert re.search(rf"^{field.name} = ", commented, re.M), f"config/feed.toml lacks source.replay.{field.name}"
+    for kind in (config.ReplayConfig, config.ArchiveReplayConfig):
+        for field in msgspec.structs.fields(kind):
+            key = field.encode_name
+            assert re.search(rf"^{key} = ", commented, re.M), f"config/feed.toml lacks {key} of {kind.__name__}"
     explained = EXAMPLE.read_text().splitlines()
     for number, line in enumerate(explained):
         if re.match(r"[a-z_0-9]+ = ", line) and not line.startswith("kind"):
@@ -192,7 +194,7 @@ def test_json_carries_the_resolved_configuration_to_a_child() -> None:
 
 WRONG = {
     '[feed]\nnam = "x"': "wait_bots, linger or roll, found 'nam'. Did you mean \"name\"?",
-    "[fede]\nname = 1": "fede: unknown table: expected feed, source, log, publish, control, monitor or latency",
+    "[fede]\nname = 1": "fede: unknown table: expected feed, source, log, archive, publish, control, monitor or",
     '[feed]\nprocesses = "mani"': 'expected "many" or "one", found \'mani\' (a string). Did you mean "many"?',
     '[feed]\nname = "a/b"': "feed.name: not allowed: expected a name of 1 to 31 letters",
     "[feed]\nlinger = 1": "feed.linger: not allowed: expected true or false, found 1 (a whole number)",
@@ -208,7 +210,7 @@ WRONG = {
     '[publish.tcp]\nheartbeat = "1 day"': "publish.tcp.heartbeat: not allowed: expected a duration",
     '[publish.tcp]\nkind = "zmk"': "tcp.kind: not allowed: expected \"zmq\", found 'zmk'",
     "[publish.TCP]\nhwm = 5": "publish.TCP: not a name: expected small letters, digits and single _, found 'TCP'",
-    "[source.mine]\nseed = 1": 'source.mine.kind: is missing: expected "sim" or "replay"',
+    "[source.mine]\nseed = 1": 'source.mine.kind: is missing: expected "sim", "replay" or "archive"',
     '[source.replay]\nspeed = "max"': "source.replay.files: is missing: expected a list of DBN files",
     '[source.replay]\nfiles = "x"': "source.replay.files: not allowed: expected a list of DBN files, found 'x'",
     "[source.replay]\nfiles = []": "source.replay.files: names no file",
@@ -236,8 +238,19 @@ WRONG = {
     '[latency.targets]\np1 = "1us"': "latency.targets.p1: not a quantile: expected p50, p90, p99, p999",
     '[latency.targets]\np00 = "1us"': "latency.targets.p00: not a quantile",
     '[latency.targets]\np50 = "0us"': "latency.targets.p50: not a target: expected at least 1ns",
-    '[feed]\nroll = "25:00 America/Chicago"': "feed.roll: not a time of day: expected a time and a zone",
+    '[feed]\nroll = "25:00 America/Chicago"': 'feed.roll: not a time of day: expected "" or a time and a zone',
     '[feed]\nroll = "17:00 Chicago"': "feed.roll: not a time of day",
+    '[archive]\nsegment = "1KiB"': "archive.segment: not a segment's size: expected at least 64KiB, found '1KiB'",
+    '[archive]\nkeep_bytes = "1MiB"': "archive.keep_bytes: less than a segment, and the one being written",
+    '[archive]\nkeep_for = "1 week"': 'archive.keep_for: not allowed: expected "" (for ever) or a duration',
+    '[archive]\ninterval = "0s"': "archive.interval: not an interval: expected at least 1ns",
+    '[archive]\ndurability = "sync"': 'archive.durability: not allowed: expected "async", "interval" or "every"',
+    '[archive]\npath = "/dev/shm/tickcast/old"': "archive.path: lies in the log's shared memory",
+    '[source.archive]\npath = "/no/such"': "source.archive.path: no such folder: expected a feed's archive",
+    '[source.archive]\npath = "/"\nfrom = "now"': "source.archive.from: not a place in a feed's stream",
+    '[source.archive]\npath = "/"\nto = "0"': "source.archive.to: not a place in a feed's stream",
+    '[archive]\npath = "/tmp"\n[source.archive]\npath = "/tmp"': "a feed can't play the archive that it writes",
+    '[source.a]\nkind = "archive"\npath = "/"\n[source.b]\nkind = "archive"\npath = "/"': "two sources for one topic",
 }
 
 
@@ -322,9 +335,11 @@ def test_no_document_does_worse_than_an_error(base: dict[str, Any], sets: list[s
 # --- units ---
 
 
-@given(st.integers(0, 10**6), st.sampled_from(["ns", "us", "ms", "s", "min", "h"]))
+@given(st.integers(0, 10**6), st.sampled_from(["ns", "us", "ms", "s", "min", "h", "d"]))
 def test_durations_are_exact(number: int, unit: str) -> None:
-    scale = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}[unit]
+    scale = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9}[
+        unit
+    ]
     assert config.duration_ns(f"{number}{unit}") == config.duration_ns(f"{number} {unit}") == number * scale
 
 
