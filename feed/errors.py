@@ -13,6 +13,8 @@
         │   ├── LogBusy      another writer holds it
         │   ├── LogMissing   no feed of that name has a log here
         │   └── LogSpace     shared memory is too small
+        ├── StoreError       the archive's files
+        │   └── ArchiveBusy  another writer holds the folder
         └── AddressInUse     somebody else is bound there
 
 An error says in one sentence what was expected, what was found and where, and then what to do; the parts stay
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 __all__ = [
     "AddressInUse",
+    "ArchiveBusy",
     "CallerError",
     "ConfigError",
     "ControlError",
@@ -33,6 +36,7 @@ __all__ = [
     "LogSpace",
     "PeerError",
     "SourceError",
+    "StoreError",
     "SymbolError",
     "TickcastError",
     "WireError",
@@ -119,6 +123,22 @@ class LogMissing(LogError):
 
 class LogSpace(LogError):
     """Shared memory is too small for the log that was asked for."""
+
+
+class StoreError(HostError):
+    """The archive's files; ``full``: the disk has no room left."""
+
+    def __init__(self, what: str, *, full: bool = False, **parts: object) -> None:
+        super().__init__(what, **parts)  # type: ignore[arg-type]
+        self.full = full
+
+
+class ArchiveBusy(StoreError):
+    """Another process writes this archive; ``holder`` is its process id."""
+
+    def __init__(self, what: str, *, holder: int, **parts: object) -> None:
+        super().__init__(what, **parts)  # type: ignore[arg-type]
+        self.holder = holder
 
 
 class AddressInUse(HostError):

@@ -1,0 +1,29 @@
+"""Table of contents of the archive files' reader, for cimport."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from feed.log.layout cimport tc_topic_entry
+
+
+cdef class Block:
+    # A run of log frames (feed/log/layout.h: record, topic and source gap; each whole, 8-byte aligned, strictly in stream
+    # order), or, if `missing` is not empty, the news that first_seq to last_seq will never come, and why.
+    cdef readonly uint64_t epoch
+    cdef readonly uint64_t first_seq, last_seq   # of its records; last_seq = first_seq - 1: it has no record
+    cdef readonly uint64_t first_ns, last_ns     # lowest and highest ts_in of its frames, 0 if it has none
+    cdef readonly uint32_t count                 # frames
+    cdef readonly str missing
+    cdef const uint8_t* at                       # BORROWED: valid as long as somebody holds the Block
+    cdef size_t nbytes
+    cdef uint8_t* _memory
+
+
+cdef class StoreReader:
+    cdef readonly object folder
+    cdef readonly uint64_t epoch                 # of the last block
+    cdef readonly uint64_t next_seq              # of the record that comes next in that epoch
+
+    cpdef Block read_block(self)
+    # Schema and symbol of a topic id in the epoch of the last block; NULL: not known there. BORROWED until the next
+    # read_block() or seek().
+    cdef const tc_topic_entry* entry(self, uint32_t topic_id) noexcept nogil
