@@ -10,6 +10,12 @@ cdef enum:
     LINK_LOST = 4       # overtaken: lost_first .. lost_last (seq, over all topics) are gone
     LINK_CLOSED = 5     # nothing more will come here
 
+# What want() said of a topic.
+cdef enum:
+    TOPIC_NEW = 0
+    TOPIC_WANTED = 1
+    TOPIC_UNWANTED = 2
+
 cdef enum:
     NO_TOPIC = 0xFFFFFFFF       # out.topic of a heartbeat
 

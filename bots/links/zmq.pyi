@@ -1,9 +1,8 @@
 from collections.abc import Iterable
 
-from bots.links.link import Link
+from bots.links.frames import FrameLink
 
-class ZmqLink(Link):
+class ZmqLink(FrameLink):
     endpoint: str
-    proved: bool
     def __init__(self, endpoint: str, prefixes: Iterable[bytes], hwm: int = 100_000) -> None: ...
     def prove(self, timeout_ns: int) -> bool: ...

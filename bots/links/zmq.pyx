@@ -7,31 +7,27 @@ itself, then in alphabetical order, which proves nothing; what was missed meanwh
 """
 
 from libc.errno cimport EAGAIN, EINTR
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcmp, memcpy
+from libc.stdlib cimport free, malloc, realloc
 
-from bots.links.link cimport LINK_CLOSED, LINK_NONE, LINK_RUN, LINK_SKIPPED, LINK_TOPIC, NO_TOPIC
-from bots.links.shm cimport TOPIC_NEW, TOPIC_UNWANTED, TOPIC_WANTED
+from bots.links.frames cimport TAKE_CLOSED, TAKE_FRAME, TAKE_NONE
+from bots.links.link cimport Link
 from feed.clock cimport mono_ns
-from feed.wire.frames cimport TC_WIRE_FIREHOSE, TC_WIRE_HEARTBEAT, tc_wire_parse
+from feed.wire.frames cimport TC_WIRE_HEARTBEAT, tc_wire_frame, tc_wire_parse
 from feed.wire.libzmq cimport ZMQ_DONTWAIT, handle, table
-from feed.wire.records cimport TC_SCHEMA_NONE
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from feed.wire.topics import HEARTBEAT, parse_topic
+from feed.wire.topics import HEARTBEAT
 
 cdef enum:
-    SKIPS = 1024                # unwanted frames between two returns
-    TOPICS_MAX = 1 << 20        # a peer that invents more is not believed
     EARLY_MAX = 1 << 16         # frames kept while the proof is awaited; by then it streams anyhow
     RCVTIMEO = 27               # zmq_setsockopt(3)
 
 FRAME_BYTES_MAX = 64 << 20      # more than a frame of 65,535 of the longest records has
 
 
-cdef class ZmqLink(Link):
+cdef class ZmqLink(FrameLink):
     """A link on the publisher at `endpoint`. `prefixes`: what to subscribe, see Pattern.prefix().
 
     :param hwm: messages that libzmq keeps for us before it drops (the publisher's end has its own).
@@ -77,10 +73,6 @@ cdef class ZmqLink(Link):
         self.zmq.msg_init(&self.message)
         self.made = True
         self.current = &self.message
-        self.slots = <uint32_t*>calloc(256, sizeof(uint32_t))
-        self.slot_mask = 255
-        if self.slots == NULL:
-            raise MemoryError
 
     def __dealloc__(self):
         cdef uint32_t i
@@ -90,57 +82,15 @@ cdef class ZmqLink(Link):
         if self.made:
             self.zmq.msg_close(&self.message)
         free(self.early)
-        free(self.keys)
-        free(self.slots)
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
-    cdef int next(self, run_t* out) noexcept nogil:
-        cdef int i
-        cdef uint32_t skipped = 0
-        cdef key_t* key
-        while True:
-            if self.pending:
-                self.pending = False
-            elif not self._take():
-                return LINK_CLOSED if self.error else LINK_NONE
-            elif self._parse(self.current, &self.frame) != 0:
-                self.malformed += 1
-                continue
-            out.flags = self.frame.header.flags
-            out.count = self.frame.header.count
-            out.record_bytes = self.frame.header.record_bytes
-            out.folded = self.frame.header.folded
-            out.epoch = self.frame.header.epoch
-            out.seq = self.frame.header.seq
-            out.topic_seq = self.frame.header.topic_seq
-            out.ts_in = self.frame.header.ts_in
-            out.ts_sent = self.frame.header.ts_sent
-            out.records = self.frame.records
-            out.trailer = self.frame.trailer
-            if self.frame.kind == TC_WIRE_HEARTBEAT:
-                out.topic = NO_TOPIC
-                out.schema = TC_SCHEMA_NONE
-                self.proved = True
-                return LINK_RUN
-            if self.frame.kind != TC_WIRE_FIREHOSE and self.frame.schema != TC_SCHEMA_NONE:
-                i = self._find()
-                if i >= 0:
-                    key = &self.keys[i]
-                    if key.choice == TOPIC_WANTED:
-                        out.topic = i
-                        out.schema = key.schema
-                        return LINK_RUN
-                    if key.choice == TOPIC_NEW:
-                        self.pending = True
-                        out.topic = i
-                        return LINK_TOPIC
-            skipped += 1
-            if skipped == SKIPS:
-                return LINK_SKIPPED
-
-    cdef int _parse(self, zmq_msg_t* message, tc_wire_frame* out) noexcept nogil:
-        return tc_wire_parse(<const uint8_t*>self.zmq.msg_data(message), self.zmq.msg_size(message), out)
+    cdef int take(self, const uint8_t** at, size_t* nbytes) noexcept nogil:
+        if not self._take():
+            return TAKE_CLOSED if self.error else TAKE_NONE
+        at[0] = <const uint8_t*>self.zmq.msg_data(self.current)
+        nbytes[0] = self.zmq.msg_size(self.current)
+        return TAKE_FRAME
 
     cdef bint _take(self) noexcept nogil:
         """Make the next whole message `current`; false when there is none."""
@@ -163,7 +113,6 @@ cdef class ZmqLink(Link):
                 self.malformed += not more
                 self.partial = more
                 continue
-            self.frames += 1
             return True
 
     cdef bint _receive(self, zmq_msg_t* into, int flags) noexcept nogil:
@@ -245,96 +194,9 @@ cdef class ZmqLink(Link):
                 return False
             self.early[self.early_count] = message
             self.early_count += 1
-            if self._parse(message, &frame) == 0:
+            if tc_wire_parse(<const uint8_t*>self.zmq.msg_data(message), self.zmq.msg_size(message), &frame) == 0:
                 self.proved = frame.kind == TC_WIRE_HEARTBEAT
         return self.proved
-
-    # --- topics -----------------------------------------------------------------------------------------------------
-
-    cdef int _find(self) noexcept nogil:
-        """Index of the current frame's topic, a new one where it was not seen before; -1: there are too many."""
-        cdef const uint8_t* text = self.frame.topic
-        cdef uint32_t length = self.frame.topic_length
-        cdef uint64_t hash = 0xCBF29CE484222325
-        cdef uint32_t i
-        cdef key_t* key
-        if self.last < self.key_count:      # runs of one topic are usual
-            key = &self.keys[self.last]
-            if key.length == length and memcmp(key.text, text, length) == 0:
-                return self.last
-        for i in range(length):             # FNV-1a
-            hash = (hash ^ text[i]) * <uint64_t>0x100000001B3
-        hash ^= hash >> 32
-        i = <uint32_t>hash & self.slot_mask
-        while self.slots[i]:
-            key = &self.keys[self.slots[i] - 1]
-            if key.hash == hash and key.length == length and memcmp(key.text, text, length) == 0:
-                self.last = self.slots[i] - 1
-                return self.last
-            i = (i + 1) & self.slot_mask
-        if not self._grow():
-            return -1
-        i = <uint32_t>hash & self.slot_mask
-        while self.slots[i]:
-            i = (i + 1) & self.slot_mask
-        key = &self.keys[self.key_count]
-        key.hash = hash
-        key.schema = self.frame.schema
-        key.choice = TOPIC_NEW
-        key.length = <uint8_t>length
-        memcpy(key.text, text, length)
-        self.last = self.key_count
-        self.key_count += 1
-        self.slots[i] = self.key_count
-        return self.last
-
-    cdef bint _grow(self) noexcept nogil:
-        """Room for one more topic, the hash table at most half full; false where there can be none."""
-        cdef key_t* keys
-        cdef uint32_t* slots
-        cdef uint32_t room, mask, i, k
-        if self.key_count == self.key_room:
-            if self.key_room >= TOPICS_MAX:
-                return False
-            room = 2 * max(self.key_room, <uint32_t>64)
-            keys = <key_t*>realloc(self.keys, room * sizeof(key_t))
-            if keys == NULL:
-                return False
-            self.keys = keys
-            self.key_room = room
-        if 2 * (self.key_count + 1) > self.slot_mask:
-            mask = 2 * self.slot_mask + 1
-            slots = <uint32_t*>calloc(mask + 1, sizeof(uint32_t))
-            if slots == NULL:
-                return False
-            for k in range(self.key_count):
-                i = <uint32_t>self.keys[k].hash & mask
-                while slots[i]:
-                    i = (i + 1) & mask
-                slots[i] = k + 1
-            free(self.slots)
-            self.slots = slots
-            self.slot_mask = mask
-        return True
-
-    def topic(self, topic: int) -> tuple[int, str]:
-        cdef uint32_t i = topic
-        if i >= self.key_count:
-            raise IndexError(topic)
-        return self.keys[i].schema, parse_topic((<const char*>self.keys[i].text)[: self.keys[i].length])[1]
-
-    def topics(self) -> int:
-        return self.key_count
-
-    def want(self, topic: int, wanted: bool) -> None:
-        cdef uint32_t i = topic
-        if i >= self.key_count:
-            raise IndexError(topic)
-        self.keys[i].choice = TOPIC_WANTED if wanted else TOPIC_UNWANTED
-
-    def unknown(self) -> list[int]:
-        cdef uint32_t i
-        return [i for i in range(self.key_count) if self.keys[i].choice == TOPIC_NEW]
 
     # --- the other side ---------------------------------------------------------------------------------------------
 

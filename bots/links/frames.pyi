@@ -1,0 +1,9 @@
+from bots.links.link import Link
+
+class FrameLink(Link):
+    proved: bool
+
+class Script(FrameLink):
+    ended: bool
+    def __init__(self, transport: str = ...) -> None: ...
+    def put(self, frame: bytes) -> None: ...
