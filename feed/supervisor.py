@@ -36,7 +36,7 @@ from feed.metrics.counters import Counters
 from feed.running import FATAL, Processes, Threads, drain_s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from feed.agent import Agent
     from feed.log.sink import Sink
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from feed.sources.ingest import Ingest
     from feed.sources.source import Source
 
-__all__ = ["run"]
+__all__ = ["agent_names", "build", "run"]
 
 log = logging.getLogger("tickcast.feed")
 
@@ -55,19 +55,22 @@ HORIZON_AFTER_S = 2.0
 # --- 1. what there is to run, in the order of the data ----------------------------------------------------------------
 
 
-def _agent_names(config: FeedConfig) -> list[str]:
+def agent_names(config: FeedConfig) -> list[str]:
+    """Every agent that `config` asks for."""
     names = ["ingest", *(f"publish.{name}" for name in config.publish), "control"]
     return [*names, "monitor"] if config.monitor.endpoint else names
 
 
-def _build(name: str, config: FeedConfig, counters: Counters) -> Agent:
-    """One agent of the plan, in the process or thread that will turn it.
+def build(
+    name: str, config: FeedConfig, counters: Counters, sources: Sequence[Callable[[Sink], Source]] | None = None
+) -> Agent:
+    """One agent of the plan, in the process or thread that will turn it. `sources` stand in for the configuration's.
 
     Here and below a stage is imported where it is built: a child that loaded them all would take twice the time to
     start, and twice the memory.
     """
     if name == "ingest":
-        return _ingest(config, counters)
+        return _ingest(config, counters, sources or _sources(config, counters))
     if name == "control":
         from feed.control.server import Control
 
@@ -78,7 +81,7 @@ def _build(name: str, config: FeedConfig, counters: Counters) -> Agent:
     return ZmqPublisher(publisher, config.publish[publisher], config.directory, counters)
 
 
-def _ingest(config: FeedConfig, counters: Counters) -> Ingest:
+def _ingest(config: FeedConfig, counters: Counters, sources: Sequence[Callable[[Sink], Source]]) -> Ingest:
     from feed.log.writer import LogWriter
     from feed.sources.ingest import Ingest
 
@@ -92,7 +95,7 @@ def _ingest(config: FeedConfig, counters: Counters) -> Ingest:
         group=_group_id(config.log.group),
     )
     writer.measure(counters.histogram("tickcast_latency_seconds", stage="ingest", transport="log"))
-    return Ingest(writer, _sources(config, counters), counters, wait_bots=config.feed.wait_bots)
+    return Ingest(writer, sources, counters, wait_bots=config.feed.wait_bots)
 
 
 def _sources(config: FeedConfig, counters: Counters) -> list[Callable[[Sink], Source]]:
@@ -143,7 +146,7 @@ def _turn(names: list[str], config: FeedConfig, counters: Counters, stop: Callab
     built: list[Agent] = []
     with contextlib.ExitStack() as opened:  # what the first ones hold must not outlive a feed that can't run
         for name in names:
-            one = _build(name, config, counters)
+            one = build(name, config, counters)
             opened.callback(one.close)
             built.append(one)
         opened.pop_all()
@@ -175,7 +178,7 @@ def run(
     """
     began = time.monotonic()
     kind = Threads if config.feed.processes == "one" else Processes
-    with _signals() as (stop, fd), kind(config, _agent_names(config), _turn, log_level) as feed:
+    with _signals() as (stop, fd), kind(config, agent_names(config), _turn, log_level) as feed:
         feed.watch(fd)
         if not feed.wait_ready(START_S, stop.is_set) and not feed.done and not stop.is_set():
             log.warning("not every agent is up after %.0f s; going on", START_S)
