@@ -80,13 +80,16 @@ typedef struct {
     uint64_t tail_ns;         /* wall time of the last commit */
     uint32_t topic_count;     /* entries of the topic table that are filled */
     uint32_t state;           /* TC_LOG_* */
-    uint8_t pad1[32];
+    uint8_t pad1[8];
+    /* 168: written some 20 times a second, whether ticks come or not */
+    uint64_t alive_ns;        /* wall time of the sequencer's last sign of life; 0: none yet */
+    uint8_t pad2[16];
     /* 192: written once per segment */
     uint64_t low;             /* nothing below this position may be read any more */
-    uint8_t pad2[56];
+    uint8_t pad3[56];
     /* 256: written when somebody is parked */
     uint32_t doorbell;        /* futex word, counts rings */
-    uint8_t pad3[60];
+    uint8_t pad4[60];
 } tc_log_header;
 
 enum { TC_LOG_OPEN = 1, TC_LOG_CLOSED = 2, TC_LOG_REPLACED = 3 };
@@ -127,6 +130,7 @@ TC_AT(tc_log_frame, kind, 36);
 TC_AT(tc_log_frame, flags, 38);
 TC_AT(tc_log_frame, record, TC_FRAME_HEADER);
 TC_AT(tc_log_header, tail, 128);
+TC_AT(tc_log_header, alive_ns, 168);
 TC_AT(tc_log_header, low, 192);
 TC_AT(tc_log_header, doorbell, 256);
 TC_AT(tc_readers, waiters, 64);

@@ -51,6 +51,7 @@ cdef extern from "feed/log/layout.h" nogil:
         uint64_t tail_ns
         uint32_t topic_count
         uint32_t state
+        uint64_t alive_ns
         uint64_t low
         uint32_t doorbell
 

@@ -16,6 +16,7 @@ class LogFigures(NamedTuple):
     next_seq: int
     tail: int
     tail_ns: int
+    alive_ns: int
     log_bytes: int
     topics: int
     readers: list[ReaderFigures]
@@ -32,6 +33,8 @@ class LogObserver:
     def epoch(self) -> int: ...
     @property
     def next_seq(self) -> int: ...
+    @property
+    def alive_ns(self) -> int: ...
     @property
     def topic_count(self) -> int: ...
 

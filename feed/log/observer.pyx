@@ -49,6 +49,7 @@ class LogFigures(NamedTuple):
     next_seq: int
     tail: int
     tail_ns: int
+    alive_ns: int
     log_bytes: int
     topics: int
     readers: list
@@ -100,6 +101,7 @@ cdef class LogObserver:
             next_seq=self.next_seq,
             tail=tail,
             tail_ns=tc_read_published(&self.header.tail_ns),
+            alive_ns=self.alive_ns,
             log_bytes=self.header.segment_bytes * self.header.segments,
             topics=self.topic_count,
             readers=self._readers(tail),
@@ -119,6 +121,11 @@ cdef class LogObserver:
     def next_seq(self) -> int:
         """seq of the next record to be written."""
         return tc_read_published(&self.header.next_seq)
+
+    @property
+    def alive_ns(self) -> int:
+        """Wall time of the sequencer's last sign of life, 0 before the first."""
+        return tc_read_published(&self.header.alive_ns)
 
     @property
     def topic_count(self) -> int:

@@ -344,6 +344,11 @@ cdef class LogReader:
         return tc_read_published(&self.header.tail_ns)
 
     @property
+    def alive_ns(self) -> int:
+        """Wall time of the sequencer's last sign of life, 0 before the first."""
+        return tc_read_published(&self.header.alive_ns)
+
+    @property
     def low(self) -> int:
         """The oldest position that can still be read."""
         return tc_low(&self.header.low)

@@ -115,6 +115,7 @@ cdef class LogWriter(Sink):
         else:
             self.seq = 1
             self._publish_tail()
+        self.beat()
         # A writer that died between taking the claims and waking left sleepers behind.
         tc_ring(&self.readers.waiters, &self.header.doorbell)
         tc_futex_wake(&self.header.doorbell)
@@ -138,6 +139,12 @@ cdef class LogWriter(Sink):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def beat(self) -> None:
+        """Say that the sequencer lives, whether ticks come or not. Whoever turns it does so some 20 times a second; any
+        thread may. Nothing once it is closed."""
+        if self.header != NULL:
+            tc_publish(&self.header.alive_ns, wall_ns())
 
     def measure(self, ingest: Histogram) -> None:
         """Record the stage from ts_in to commit of every record from now on."""

@@ -39,7 +39,8 @@ def snapshot(directory: Path, before: dict[str, Any] | None = None) -> dict[str,
     feed, directory its name and where its files are
     taken_ns        when this was taken, wall ns
     log             null, or state (open closed replaced), writer_pid, writer_alive, epoch, next_seq, tail (bytes since
-                    the epoch began), tail_ns (last commit), log_bytes, topics
+                    the epoch began), tail_ns (last commit), alive_ns (the sequencer's last sign of life),
+                    log_bytes, topics
     agents          list of agent, state (up starting stuck down), pid, restarts, heartbeat_age_ns
     sources         {source: {"ticks": {schema: n}, "rejected": {reason: n}}}
     publishers      {publisher: {"sent": n, "dropped": {cause: n}}}

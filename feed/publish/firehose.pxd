@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from feed.log.life cimport Life
 from feed.log.reader cimport LogReader
 from feed.metrics.counters cimport Counter
 from feed.publish.outlet cimport Outlet
@@ -9,8 +10,9 @@ from feed.publish.outlet cimport Outlet
 
 cdef class Firehose:
     cdef LogReader reader
+    cdef Life life
     cdef Outlet outlet
-    cdef uint64_t heartbeat_ns, heartbeat_due_ns
+    cdef uint64_t heartbeat_ns, heartbeat_due_ns, patience_ns
     cdef uint64_t reported              # position that the log knows of
     cdef bint wanted, heartbeat         # somebody is subscribed to it
     cdef bint loss                      # the next run says that something was lost before

@@ -3,7 +3,8 @@
 
 A message is `*|`, the header (record_bytes 0, count = log frames) and the run. A new subscriber first gets the topics there
 are, as topic frames in messages flagged as a snapshot; whoever else is subscribed gets them again then. An empty run says
-like a heartbeat, which the endpoint has too, that all below its seq has been sent.
+like a heartbeat, which the endpoint has too, that all below its seq has been sent; there are none while the sequencer shows
+no sign of life.
 """
 
 from libc.string cimport memcpy, memset
@@ -11,6 +12,7 @@ from libc.string cimport memcpy, memset
 from feed.clock cimport mono_ns, wall_ns
 from feed.log.fences cimport tc_read_published32
 from feed.log.layout cimport TC_FRAME_HEADER, TC_KIND_RECORD, TC_KIND_TOPIC, tc_log_frame, tc_topic_entry
+from feed.log.life cimport tc_patience_ns
 from feed.metrics.counters cimport tc_counter_add
 from feed.wire.frames cimport TC_FLAG_LOSS, TC_FLAG_SNAPSHOT, TC_WIRE_HEADER, tc_wire_header, tc_wire_put_head
 
@@ -31,6 +33,7 @@ cdef class Firehose:
     ) -> None:
         self.outlet = outlet
         self.heartbeat_ns = heartbeat_ns
+        self.patience_ns = tc_patience_ns(heartbeat_ns)
         self._overrun = overrun
         self._prefixes = set()
         self.attach(reader)
@@ -38,6 +41,7 @@ cdef class Firehose:
     def attach(self, LogReader reader not None) -> None:
         """Begin with `reader`, of this log or of a new one."""
         self.reader = reader
+        self.life = Life(reader)
         self.loss = reader.lost_last != 0       # overrun while no publisher was there to resume in time
         self.table_at = 0
         self.table_end = tc_read_published32(&reader.header.topic_count) if self.wanted else 0
@@ -81,7 +85,7 @@ cdef class Firehose:
         if self.reader.at != self.reported:
             self.reported = self.reader.at
             self.reader.report()
-        if now >= self.heartbeat_due_ns:
+        if now >= self.heartbeat_due_ns and self.life.silent_ns(now) <= self.patience_ns:
             self.heartbeat_due_ns = now + self.heartbeat_ns
             if self.wanted and self._make(b"*|", 2, 0, 0, 0, self.reader.seq, 0, 0) != NULL:
                 self.outlet.send(wall_ns())

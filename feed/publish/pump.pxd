@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from feed.log.life cimport Life
 from feed.log.reader cimport LogReader
 from feed.metrics.counters cimport Counter
 from feed.publish.batch cimport Batch
@@ -11,10 +12,11 @@ from feed.publish.outlet cimport Outlet
 
 cdef class Pump:
     cdef LogReader reader
+    cdef Life life
     cdef Outlet outlet
     cdef readonly Interest interest
     cdef Batch batch
-    cdef uint64_t heartbeat_ns, heartbeat_due_ns, spin_ns
+    cdef uint64_t heartbeat_ns, heartbeat_due_ns, patience_ns, spin_ns
     cdef uint64_t reported              # position that the log knows of
     cdef bint overtaken                 # the log has used the reader's place again
     cdef bint learn                     # the log has topics that are not known yet
@@ -31,6 +33,7 @@ cdef class Pump:
     cdef void _lost(self, uint64_t records) noexcept nogil
     cdef void _renumber(self) noexcept nogil
     cdef void _settle(self, bint dry) noexcept nogil
+    cdef bint _feed_lives(self, uint64_t now) noexcept nogil
     cdef void _tell(self, uint64_t now) noexcept nogil
     cdef void _empty(self, const uint8_t* topic, uint32_t topic_length, uint64_t topic_seq, bint loss) noexcept nogil
     cdef void _empty_topic(self, uint32_t topic_id) noexcept nogil

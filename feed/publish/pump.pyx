@@ -5,6 +5,9 @@ One turn takes what is waiting (bounded), plans frames, builds and sends them in
 heartbeat, empty frames on quiet topics, and at once what new subscribers are owed. While the socket has no room nothing
 else happens: the frame in hand goes first.
 
+Heartbeats say that the feed lives, not that this publisher does: there are none while the sequencer shows no sign of
+life, and they go on with its next one.
+
 A position in the log is reported only when all before it was handed over, so a publisher that dies sends some frames
 twice rather than one never.
 """
@@ -14,6 +17,7 @@ from posix.time cimport nanosleep, timespec
 
 from feed.clock cimport mono_ns, wall_ns
 from feed.log.fences cimport tc_read_published
+from feed.log.life cimport tc_patience_ns
 from feed.metrics.counters cimport tc_counter_add
 from feed.publish.batch cimport (
     BUILD_DONE,
@@ -55,6 +59,7 @@ cdef class Pump:
         self.batch = Batch(batch)
         self.interest = Interest(heartbeat_ns)
         self.heartbeat_ns = heartbeat_ns
+        self.patience_ns = tc_patience_ns(heartbeat_ns)
         self.spin_ns = spin_ns
         self._overrun = overrun
         self._misfit = misfit
@@ -64,6 +69,7 @@ cdef class Pump:
         """Begin with `reader`, of this log or of a new one; who is subscribed stays so and is owed the new numbering."""
         self.batch.abandon()
         self.reader = reader
+        self.life = Life(reader)
         self.reported = reader.at
         self.overtaken = self.learn = False
         self.interest.attach(reader, mono_ns())
@@ -208,7 +214,7 @@ cdef class Pump:
     cdef void _tell(self, uint64_t now) noexcept nogil:
         """Heartbeat and quiet topics."""
         cdef int64_t topic_id
-        if now >= self.heartbeat_due_ns:
+        if now >= self.heartbeat_due_ns and self._feed_lives(now):
             self.heartbeat_due_ns = now + self.heartbeat_ns
             if self.interest.heartbeat:
                 self._empty(<const uint8_t*>b"heartbeat|", 10, 0, False)
@@ -221,6 +227,9 @@ cdef class Pump:
                 return
             self.interest.rest(<uint32_t>topic_id, now)
             self._empty_topic(<uint32_t>topic_id)
+
+    cdef bint _feed_lives(self, uint64_t now) noexcept nogil:
+        return self.life.silent_ns(now) <= self.patience_ns
 
     cdef void _empty_topic(self, uint32_t topic_id) noexcept nogil:
         cdef Topic* topic = &self.interest.topics[topic_id]
@@ -265,7 +274,7 @@ cdef class Pump:
             if topic_id == OWED_LATER:
                 return sent + 1
             if topic_id == OWED_NONE:
-                if self.interest.greet and not self.deaf:
+                if self.interest.greet and not self.deaf and self._feed_lives(now):
                     self.interest.greet = False
                     self._empty(<const uint8_t*>b"heartbeat|", 10, 0, False)
                 break

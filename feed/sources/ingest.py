@@ -10,7 +10,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from feed.clock import now_ns
+from feed.clock import monotonic_ns, now_ns
 from feed.log.ring import Intake
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ BATCH = 1024
 """At most so many ticks between two looks at anything else."""
 
 SOURCE_PARK_NS = 50_000_000
+BEAT_NS = 50_000_000
+"""How often the log says that the sequencer lives, ns: quiet sources and a dead feed are to look different."""
 
 
 class Ingest:
@@ -51,6 +53,7 @@ class Ingest:
         self._counters = counters
         self._wait_bots = wait_bots
         self._began_ns = now_ns()
+        self._beat_at_ns = 0
         self._stopping = threading.Event()
         self._failed: BaseException | None = None
         self._told: set[str] = set()
@@ -76,6 +79,9 @@ class Ingest:
         return all(source.finished for source in self.sources) and not any(t.is_alive() for t in self._threads)
 
     def poll(self) -> int:
+        if (now := monotonic_ns()) >= self._beat_at_ns:
+            self._beat_at_ns = now + BEAT_NS
+            self._writer.beat()
         if self._wait_bots and not self._bots_are_there():
             return 0
         if self._intake is None:

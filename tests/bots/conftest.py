@@ -16,7 +16,7 @@ from feed.control import Control
 from feed.log.writer import LogWriter
 from feed.metrics.counters import Counters
 from feed.publish.zmq import ZmqPublisher
-from tests.turned import Turned
+from tests.turned import Pulse, Turned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ class WholeFeed:
         self.counters = Counters.open(at, create=True)
         self.control = Control(self.config, at, self.counters)
         publishers = [ZmqPublisher(name, each, at, self.counters) for name, each in self.config.publish.items()]
-        self._running = [Turned(agent) for agent in (self.control, *publishers)]
+        self._running = [Turned(agent) for agent in (Pulse(lambda: self.writer), self.control, *publishers)]
 
     def stop(self, remove: bool = True) -> None:
         for each in self._running:

@@ -17,7 +17,7 @@ from feed.log.writer import LogWriter
 from feed.metrics.counters import Counters
 from feed.publish.zmq import ZmqPublisher
 from feed.wire.records import BY_WORD
-from tests.turned import Turned
+from tests.turned import Pulse, Turned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,6 +54,7 @@ class LiveFeed:
         self._rng = np.random.default_rng(7)
         self._subscribers: list[Subscriber] = []
         self._publishers = 0
+        self._pulse = Turned(Pulse(lambda: self.writer))
         if transport != "shm":
             self.publish("main")
 
@@ -107,6 +108,7 @@ class LiveFeed:
         for sub in self._subscribers:
             sub.close()
         self.unpublish()
+        self._pulse.close()
         self.counters.close()
         self.writer.close()
 

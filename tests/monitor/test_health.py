@@ -17,6 +17,7 @@ LOG = LogFigures(
     next_seq=5,
     tail=800,
     tail_ns=NOW - 3_600 * 10**9,
+    alive_ns=NOW,
     log_bytes=1 << 20,
     topics=1,
     readers=[],

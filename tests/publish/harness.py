@@ -69,6 +69,8 @@ class Feed:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.lives = True
+        """Does the sequencer's loop turn? `turn` says so for it."""
         self.writer = LogWriter.open(directory, log_bytes=4 << 20, max_topics=4096)
         self.counters = Counters.open(directory, create=True)
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -106,6 +108,8 @@ class Feed:
         deadline = time.monotonic() + PATIENCE_S
         while not until():
             assert time.monotonic() < deadline, "it never came about"
+            if self.lives:
+                self.writer.beat()
             if not publisher.poll():
                 publisher.park(1_000_000)
 

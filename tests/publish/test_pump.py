@@ -286,6 +286,51 @@ def test_heartbeats_say_what_is_next(feed: Feed) -> None:
     }
 
 
+def test_a_dead_feed_does_not_look_like_a_quiet_one(feed: Feed) -> None:
+    quotes(feed, 1)
+    publisher = feed.publisher(heartbeat="50ms", firehose="tcp://127.0.0.1:0")
+    subscriber, hose = feed.subscriber(publisher), Subscriber(feed.context, 1000)
+    feed.subscribers.append(hose)
+    hose.socket.connect(publisher.firehose_endpoint)
+    both = (subscriber, hose)
+
+    def hear(heartbeats: int) -> None:
+        for each in both:
+            each.take()
+            each.forget()
+        feed.turn(publisher, lambda: all(each.take() >= 0 and len(each.heartbeats) >= heartbeats for each in both))
+
+    for each in both:
+        each.socket.subscribe(b"heartbeat|")
+    hose.socket.subscribe(b"*|")
+    feed.rest(publisher, 0.5)
+    hear(3)  # a quiet market
+
+    feed.lives = False
+    feed.rest(publisher, 0.5)
+    hear(0)
+    late = Subscriber(feed.context, 1000)
+    feed.subscribers.append(late)
+    late.socket.connect(publisher.endpoint)
+    late.socket.subscribe(b"quote.S0|")
+    late.socket.subscribe(b"heartbeat|")
+    feed.turn(publisher, lambda: late.take() > 0)
+    feed.rest(publisher, 0.3)
+    late.take()
+    assert {frame.topic for frame in late.frames} == {b"quote.S0|"}, "no proof of life for newcomers, and so for nobody"
+    for each in both:
+        each.take()
+        assert each.heartbeats == []
+        assert not any(raw.startswith(b"*|") for raw in each.raw)
+
+    feed.write([0])  # a commit is a sign of life too
+    hear(1)
+    feed.turn(publisher, lambda: late.take() >= 0 and len(late.heartbeats) >= 1)
+    feed.rest(publisher, 0.5)
+    feed.lives = True
+    hear(3)
+
+
 def test_a_quiet_topic_repeats_its_end_ever_more_seldom(feed: Feed) -> None:
     quotes(feed, 2)
     publisher = feed.publisher(heartbeat="40ms")
