@@ -3,20 +3,17 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from bots.links.link cimport Link, run_t
+from feed.log.life cimport Life
 from feed.log.reader cimport LogReader
 
 cdef extern from "<semaphore.h>" nogil:
     ctypedef struct sem_t:
         pass
 
-cdef enum:
-    TOPIC_NEW = 0
-    TOPIC_WANTED = 1
-    TOPIC_UNWANTED = 2
-
 
 cdef class ShmLink(Link):
     cdef LogReader reader
+    cdef Life life
     cdef uint8_t* choice            # TOPIC_*, indexed by topic id
     cdef uint16_t* schemas          # of wanted topics
     cdef uint64_t* floor            # last topic_seq of each topic that there was when we came

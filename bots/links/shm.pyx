@@ -10,12 +10,23 @@ import threading
 
 from libc.stdlib cimport calloc, free
 
-from bots.links.link cimport LINK_CLOSED, LINK_LOST, LINK_NONE, LINK_RUN, LINK_SKIPPED, LINK_TOPIC
+from bots.links.link cimport (
+    LINK_CLOSED,
+    LINK_LOST,
+    LINK_NONE,
+    LINK_RUN,
+    LINK_SKIPPED,
+    LINK_TOPIC,
+    TOPIC_NEW,
+    TOPIC_UNWANTED,
+    TOPIC_WANTED,
+)
 from feed.log.fences cimport tc_read_published, tc_read_published32
 from feed.log.layout cimport TC_FRAME_HEADER, TC_KIND_RECORD, tc_log_frame
 from feed.log.reader cimport READ_CLOSED, READ_FRAME, READ_LOST
 from feed.wire.records cimport tc_record_bytes
 
+from feed.log.life import Life as _Life
 from feed.log.reader import LogReader as _LogReader
 
 cdef extern from "<semaphore.h>" nogil:
@@ -52,6 +63,7 @@ cdef class ShmLink(Link):
         self.event = -1
         self._writer = 0
         self.reader = _LogReader.open(directory, name=name, start=start)
+        self.life = _Life(self.reader)
         self.max_topics = self.reader.header.max_topics
         self.choice = <uint8_t*>calloc(self.max_topics, sizeof(uint8_t))
         self.schemas = <uint16_t*>calloc(self.max_topics, sizeof(uint16_t))
@@ -222,6 +234,11 @@ cdef class ShmLink(Link):
             pass
         self._writer = pid
         return False
+
+    def silent_ns(self) -> int:
+        """For how long the feed's sequencer has given no sign of life, as far as this link has looked; up to 0.1 s where it
+        lives, whether ticks come or not. Looked at seldom, it counts from when the last change was found."""
+        return self.life.silent()
 
     # --- for asyncio ------------------------------------------------------------------------------------------------
 
