@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from feed.log.sink cimport Sink
 from feed.normalize.dbn cimport dbn_stream
+from feed.normalize.schedule cimport schedule
 from feed.wire.records cimport TC_SCHEMA_END
 
 cdef enum:
@@ -21,14 +22,7 @@ cdef class Merge:
     cdef int count
     cdef object _streams
     cdef bint wanted[TC_SCHEMA_END]
-    # --- the schedule, ns since 1970 ---
-    cdef bint paced
-    cdef double slowness             # 1 / speed
-    cdef bint started
-    cdef uint64_t base_ts            # this time of the recording ...
-    cdef uint64_t base_wall          # ... is due now
-    cdef uint64_t resume_wall        # when the next pass begins; 0: at once
-    cdef uint64_t last_due
+    cdef schedule times
     cdef uint64_t last_ts
     # --- since they were last taken ---
     cdef uint64_t ticks[TC_SCHEMA_END]
@@ -38,6 +32,5 @@ cdef class Merge:
     # Append up to `limit` due records to `sink`, and say in `want` what is missing to go on. Returns how many.
     cdef int64_t run(self, Sink sink, int64_t limit, uint64_t now_ns) noexcept nogil
     cdef bint _decode(self, dbn_stream* s) noexcept nogil
-    cdef uint64_t _due(self, uint64_t ts) noexcept nogil
     cdef void _rise(self, int i) noexcept nogil
     cdef void _settle(self) noexcept nogil

@@ -2,8 +2,8 @@
 """Several DBN streams in one order of time, onto a sink, each record when it is due.
 
 Between streams the time decides (ts_recv, or ts_event of records without one), at equal times their order. Within a
-stream nothing is reordered: a record that is older than the one before it comes right after it. A record is due when as
-much time has passed since the first one as lies between the two, divided by the speed; its due time is its ts_in.
+stream nothing is reordered: a record that is older than the one before it comes right after it. When a record is due:
+schedule.pxd.
 """
 
 from libc.stdint cimport uint32_t
@@ -23,6 +23,7 @@ from feed.normalize.dbn cimport (
     dbn_find,
     dbn_instrument,
 )
+from feed.normalize.schedule cimport schedule_again, schedule_due, schedule_speed, schedule_start
 from feed.wire.records cimport TC_UNDEF_TIMESTAMP
 
 from enum import IntEnum
@@ -39,9 +40,6 @@ class Want(IntEnum):
     ROOM = WANT_ROOM
 
 
-cdef uint64_t FAR = 4_611_686_018_427_387_904    # 2**62 ns: a delay that no run lives to see
-
-
 cdef class Merge:
     """Streams merged by time.
 
@@ -50,8 +48,7 @@ cdef class Merge:
     """
 
     def __cinit__(self, speed: float, schemas):
-        self.paced = speed != float("inf")
-        self.slowness = 1.0 / speed if self.paced else 0.0
+        schedule_speed(&self.times, speed)
         for schema_id in schemas:
             self.wanted[<size_t>schema_id] = True
 
@@ -71,9 +68,7 @@ cdef class Merge:
             self.heap[self.count] = &stream.s
             self._rise(self.count)
             self.count += 1
-        if self.started:
-            self.resume_wall = self.last_due + <uint64_t>pause_ns
-        self.started = False
+        schedule_again(&self.times, pause_ns)
 
     def pour(self, Sink sink, limit: int, now_ns: int) -> int:
         """Append up to `limit` records that are due at `now_ns`; `want` then says why it was not more."""
@@ -111,9 +106,9 @@ cdef class Merge:
     @property
     def due_ns(self) -> int:
         """When the next record is due, ns since 1970; 0: at once, or not known."""
-        if not self.paced or not self.started or not self.count:
+        if not self.times.paced or not self.times.started or not self.count:
             return 0
-        return self._due(self.heap[0].key)
+        return schedule_due(&self.times, self.heap[0].key)
 
     @property
     def at_ns(self) -> int:
@@ -158,18 +153,16 @@ cdef class Merge:
         self.want = WANT_NOTHING
         while n < limit and self.count:
             s = self.heap[0]
-            if self.paced and self.started:
-                due = self._due(s.key)
+            if self.times.paced and self.times.started:
+                due = schedule_due(&self.times, s.key)
                 if due > now_ns:
                     break
             if not s.ready:
                 if not self._decode(s):
                     break
                 continue
-            if not self.started:
-                self.base_ts = s.key
-                self.base_wall = self.resume_wall if self.resume_wall else now_ns
-                self.started = True
+            if not self.times.started:
+                schedule_start(&self.times, s.key, now_ns)
                 continue
             instrument = dbn_find(s, s.head.instrument_id)
             topic = TOPIC_UNKNOWN
@@ -180,13 +173,13 @@ cdef class Merge:
                 break
             if topic == TOPIC_REFUSED:
                 self.refused += 1
-            elif sink.append(topic, s.head.record, s.head.record_bytes, due if self.paced else 0, 0):
+            elif sink.append(topic, s.head.record, s.head.record_bytes, due if self.times.paced else 0, 0):
                 self.ticks[s.head.schema] += 1
                 n += 1
             else:
                 self.want = WANT_ROOM
                 break
-            self.last_due = due if self.paced else now_ns
+            self.times.last_due = due if self.times.paced else now_ns
             self.last_ts = s.key
             s.ready = False
         return n
@@ -221,17 +214,6 @@ cdef class Merge:
                 self.unknown += 1
             else:
                 self.wrong_length += 1
-
-    cdef uint64_t _due(self, uint64_t ts) noexcept nogil:
-        """When a record of this time is due; never before one that was due already."""
-        cdef uint64_t delay = ts - self.base_ts if ts > self.base_ts else 0
-        cdef double scaled
-        if self.slowness != 1.0:     # at recorded speed a delay stays exact, whatever its size
-            scaled = <double>delay * self.slowness
-            delay = <uint64_t>scaled if scaled < <double>FAR else FAR
-        if delay > FAR:
-            delay = FAR
-        return max(self.base_wall + delay, self.last_due)
 
     # --- the heap ---------------------------------------------------------------------------------------------------
 
