@@ -79,8 +79,8 @@ class Proxy:
 
             def end() -> None:
                 self._ended = True
-                for relay in self._relays:
-                    relay.close()
+                for relay in list(self._relays):
+                    self.remove(relay)
 
             self.call(end)
             self._thread.join()
@@ -114,6 +114,12 @@ class Proxy:
         self._calls.append(run)
         os.write(self._waker_fd, b"!")
         return done.result()
+
+    def remove(self, relay: Relay) -> None:
+        """End a relay; in the proxy's thread."""
+        if relay in self._relays:
+            self._relays.remove(relay)
+            relay.close()
 
     def watch(self, of: socket.socket, events: int, then: Callable[[int], None]) -> None:
         """Call `then` with what has come about of `events`; 0: never mind."""

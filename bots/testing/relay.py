@@ -113,6 +113,14 @@ class Relay:
         """For each connection the seq of the last heartbeat that was sent on; those that had none are left out."""
         return self.proxy.call(lambda: [each.outflow.heard_seq for each in self._connections if each.outflow.heard_seq])
 
+    def idle(self) -> bool:
+        """Is nothing on its way here, neither late nor letting others pass?"""
+        return self.proxy.call(lambda: all(each.idle for each in self._connections))
+
+    def end(self) -> None:
+        """End all connections and let go of the address."""
+        self.proxy.call(lambda: self.proxy.remove(self))
+
     @property
     def connections(self) -> int:
         return len(self._connections)
@@ -200,6 +208,10 @@ class _Connection:
         self._proxy.watch(self._client, client, self._from_client)
         if not self._last:
             self._proxy.watch(self._upstream, upstream, self._from_upstream)
+
+    @property
+    def idle(self) -> bool:
+        return not self._down and not self.outflow.aside and self.outflow.due_ns is None
 
     def close(self, reset: bool = False) -> None:
         self._proxy.watch(self._client, 0, self._from_client)
