@@ -15,6 +15,7 @@ import orjson
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from feed import config, plan
 from feed.errors import CallerError, TickcastError
@@ -69,21 +70,125 @@ def demo(seconds: For = None, sets: Sets = None, log_level: Level = "warning") -
     raise typer.Exit(show.run(settings, duration_s=seconds, log_level=log_level))
 
 
-@app.command(epilog="Example: feed replay session.dbn.zst --speed 10 --set feed.wait_bots=1")
+From = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="TIME|SEQ",
+        help="Where to begin: 2024-07-01T13:30Z (ISO 8601, UTC without a zone), ns since 1970, or a sequence number. "
+        "Default: the beginning.",
+    ),
+]
+To = Annotated[
+    str, typer.Option("--to", metavar="TIME|SEQ", help="Where to end: before this time, or after this number.")
+]
+Symbols = Annotated[str, typer.Option("--symbols", metavar="A,B,ES*", help="Only these; ES* is all that begin so.")]
+Schemas = Annotated[str, typer.Option("--schemas", metavar="quote,trade", help="Only these schemas.")]
+Epoch = Annotated[
+    int, typer.Option("--epoch", min=0, help="Only this epoch; where there are several, a number needs it.")
+]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="The feed's TOML file. Default: defaults.")]
+
+
+@app.command(
+    epilog="Examples: feed replay session.dbn.zst --speed 10 --set feed.wait_bots=1;   "
+    "feed replay --from 2024-07-01T13:30Z --to 2024-07-01T14:00Z --symbols AAPL,ES* --speed max /var/lib/tickcast/main"
+)
 def replay(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="DBN files, raw or zstd, merged by time.")],
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE...|FOLDER",
+            help="DBN files, raw or zstd, merged by time; or the folder of a feed's archive. "
+            "Default: this configuration's own archive, which is then not written.",
+        ),
+    ] = None,
     *,
     speed: Annotated[str, typer.Option(help="1 as recorded, 10 ten times faster, max as fast as possible.")] = "1",
     loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end, until Ctrl-C.")] = False,
+    first: From = "",
+    last: To = "",
+    symbols: Symbols = "",
+    epoch: Epoch = 0,
     file: Annotated[Path | None, typer.Option("--config", help="Take all but the sources from this file.")] = None,
     sets: Sets = None,
     seconds: For = None,
     log_level: Level = "info",
 ) -> None:
-    """Run the feed on recorded files; it ends when they do. feed.wait_bots=N holds it until N bots are there."""
-    source = {"kind": "replay", "files": [str(each) for each in files], "speed": speed, "loop": loop}
-    base = {"source": {"replay": source}, "feed": {"linger": False}}
-    _run(config.load(file, os.environ, sets or (), base=base), seconds, log_level)
+    """Run the feed on recorded files, or on what a feed has archived; it ends when they do.
+
+    Bots get it as they get a live feed. feed.wait_bots=N holds it until N bots are there. --from, --to, --symbols and
+    --epoch are for archives; what an archive lacks is told at the end.
+    """
+    own = config.load(file, os.environ, sets or (), base={"source": {}}).archive_directory
+    part = {"from": first, "to": last, "symbols": _listed(symbols), "epoch": epoch}
+    source = config.played(paths or [], own, part)
+    base = {"source": {source["kind"]: {**source, "speed": speed, "loop": loop}}, "feed": {"linger": False}}
+    unwritten = ["archive.path="] if own is not None and source.get("path") == str(own) else []
+    _run(config.load(file, os.environ, [*(sets or ()), *unwritten], base=base), seconds, log_level)
+
+
+@app.command(epilog="Example: feed export --format parquet ticks --config feed.toml --from 2024-07-01 --symbols ES*")
+def export(
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            help="A file (.dbn or .dbn.zst, .parquet, .csv), or for parquet and csv a folder: one file per schema.",
+        ),
+    ],
+    *,
+    kind: Annotated[
+        Literal["dbn", "parquet", "csv"],
+        typer.Option("--format", help="dbn: the records unchanged; parquet, csv: tables with symbols, exact prices."),
+    ],
+    archive: Annotated[
+        Path | None, typer.Option("--archive", metavar="FOLDER", help="Default: the configuration's own archive.")
+    ] = None,
+    first: From = "",
+    last: To = "",
+    symbols: Symbols = "",
+    schemas: Schemas = "",
+    epoch: Epoch = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is at OUT.")] = False,
+    file: ConfigOption = None,
+    sets: Sets = None,
+) -> None:
+    """Write what a feed has archived to files that other programs read; the feed may run meanwhile.
+
+    A file gets its name when it is whole. What the archive lacks is told at the end.
+    """
+    from feed.archive.export import export as write  # noqa: PLC0415 - a command loads only what it needs
+    from feed.position import Position  # noqa: PLC0415
+    from feed.store.excerpt import Excerpt  # noqa: PLC0415
+
+    folder = archive or config.load(file, os.environ, sets or (), base={"source": {}}).archive_directory
+    if folder is None:
+        raise config.no_archive()
+    wanted = _listed(symbols)
+    excerpt = Excerpt(
+        folder,
+        first=Position.parse(first, where="--from"),
+        last=Position.parse(last, where="--to"),
+        epoch=epoch,
+        symbols=wanted,
+        schemas=_listed(schemas),
+    )
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=1.0)
+        report = write(
+            excerpt,
+            kind,
+            out,
+            overwrite=overwrite,
+            asked=[each for each in wanted if not each.endswith("*")],
+            show=lambda what, fraction: bar.update(task, description=what, completed=fraction),
+        )
+        bar.update(task, completed=1.0)
+    for note in report.notes:
+        typer.echo(f"warning: {note}", err=True)
+    typer.echo(f"{report.records:,} records: {', '.join(str(each) for each in report.files)}")
 
 
 @app.command(epilog="Example: feed check config/feed.toml --set log.bytes=64MiB")
@@ -235,6 +340,10 @@ def _bench(name: str, given: dict[str, Any]) -> None:
         typer.echo(msgspec.json.encode(results).decode())
     else:
         Console().print(show(results))
+
+
+def _listed(text: str) -> list[str]:
+    return [each for each in text.split(",") if each]
 
 
 def _run(settings: config.FeedConfig, seconds: float | None, log_level: LogLevel) -> None:

@@ -1,8 +1,8 @@
 """The source of archives: what a feed has archived, in that feed's own order, at its own speed or another.
 
-Records, their flags and their topics come as they were; seq and topic_seq are numbered anew, and ts_in is the time at which
-a record was due (at speed ``max``: when it came). What the archive does not have is counted as ``missing`` and told at the
-end.
+Records, their flags and their topics come as they were; seq and topic_seq are numbered anew, and ts_in is the time at
+which a record was due (at speed ``max``: when it came). What the archive does not have is counted as ``missing`` and
+told at the end.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class ArchiveReplay:
         self._playback.bind(topic_id, BY_WORD[schema].id, topic)
 
     def _count(self) -> None:
-        missing = sum(each.count for each in self._excerpt.missing)
+        missing = sum(each.records for each in self._excerpt.missing)
         if missing > self._missing:
             self._tally.rejected("missing", missing - self._missing)
             self._missing = missing

@@ -23,6 +23,7 @@ TOLD = 5
 CROSSING_NS = 1_000_000_000
 """How far behind the stream a ts_in may be, ns: sources of their own threads stamp what they give."""
 
+ANYWHERE = Position()
 _ALL = 2**64 - 1
 
 
@@ -35,7 +36,7 @@ class Missing(NamedTuple):
     cause: str
 
     @property
-    def count(self) -> int:
+    def records(self) -> int:
         return self.last - self.first + 1
 
 
@@ -57,8 +58,8 @@ class Excerpt:
         self,
         folder: Path,
         *,
-        first: Position = Position(),
-        last: Position = Position(),
+        first: Position = ANYWHERE,
+        last: Position = ANYWHERE,
         epoch: int = 0,
         symbols: Sequence[str] = (),
         schemas: Sequence[str] = (),
@@ -173,7 +174,9 @@ def feed_folder(path: Path) -> Path:
     if inner:
         names = ", ".join(each.name for each in inner)
         raise CallerError("several feeds have their archives here", found=names, where=str(path), remedy="Name one")
-    raise CallerError("there is no archive here", expected="segments of a feed's archive", found="none", where=str(path))
+    raise CallerError(
+        "there is no archive here", expected="segments of a feed's archive", found="none", where=str(path)
+    )
 
 
 def told(missing: Sequence[Missing]) -> str:
@@ -182,7 +185,7 @@ def told(missing: Sequence[Missing]) -> str:
         return ""
     ranges = ", ".join(f"seq {each.first} to {each.last} ({each.cause})" for each in missing[:TOLD])
     more = f" and {len(missing) - TOLD} more ranges" if len(missing) > TOLD else ""
-    return f"{sum(each.count for each in missing):,} records of all topics: {ranges}{more}"
+    return f"{sum(each.records for each in missing):,} records of all topics: {ranges}{more}"
 
 
 def _ratio(part: int, whole: int) -> float:

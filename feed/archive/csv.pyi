@@ -1,0 +1,9 @@
+from collections.abc import Mapping, Sequence
+
+from feed.archive.columns import Column
+
+class CsvRows:
+    def __init__(self, columns: Sequence[Column], frame_bytes: int) -> None: ...
+    def rows(self, frames: bytes, heads: Mapping[int, bytes]) -> bytes: ...
+
+def quoted(text: str) -> bytes: ...

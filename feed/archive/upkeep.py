@@ -1,0 +1,149 @@
+"""What happens to segments once they are sealed: compressed, and removed when they are too many or too old.
+
+A thread of its own, at the lowest priority: zstd works without the GIL. Everything it does is safe to be cut off
+anywhere: a segment is replaced by its compressed form only when that is whole and on the disk, and removed whole, the
+oldest first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from feed.clock import now_ns
+from feed.errors import StoreError
+from feed.store.folder import segments
+from feed.store.seal import compress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from feed.store.folder import Segment
+
+__all__ = ["Keep", "Upkeep", "expired", "lower_priority"]
+
+log = logging.getLogger("tickcast.archive")
+
+LOOK_S = 1.0
+"""Between two looks at the folder."""
+
+PAUSES_S = (1.0, 5.0, 30.0, 60.0)
+"""After a failure, the second, ..."""
+
+NICE = 15
+
+
+class Keep(NamedTuple):
+    """How much is kept: bytes of the whole archive, and ns since a segment was last written. 0: no bound."""
+
+    nbytes: int = 0
+    age_ns: int = 0
+
+
+class Upkeep:
+    """Looks after the sealed segments of `folder` until close().
+
+    :param is_open: says of a path whether the writer has it open now; asked after the folder was listed.
+    :param told: called with the bytes of the whole archive after each look.
+    :param failed: called with the error when a look failed; the next one comes after a growing pause.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        is_open: Callable[[Path], bool],
+        *,
+        keep: Keep,
+        compressed: bool,
+        told: Callable[[int], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._folder = folder
+        self._is_open = is_open
+        self._keep = keep
+        self._compressed = compressed
+        self._told = told
+        self._failed = failed
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._turn, name="archive.upkeep", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends with the segment in work."""
+        self._stop.set()
+        self._thread.join()
+
+    def _turn(self) -> None:
+        lower_priority(NICE)
+        failures = 0
+        while True:
+            try:
+                while not self._stop.is_set() and self._once():
+                    pass
+                failures = 0
+            except (OSError, StoreError) as error:
+                self._failed(error)
+                failures += 1
+            if self._stop.wait(PAUSES_S[min(failures, len(PAUSES_S)) - 1] if failures else LOOK_S):
+                return
+
+    def _once(self) -> bool:
+        """One look: remove what has expired, compress one segment; true if there may be more to compress."""
+        there = segments(self._folder)
+        sizes = {each.path: _size(each.path) for each in there}
+        sealed = [each for each in there if not self._is_open(each.path)]
+        gone = expired(sealed, sizes, {each.path: _written_ns(each.path) for each in sealed}, self._keep, now_ns())
+        for each in gone:
+            log.info("archive: %s has expired", each.path.name)
+            each.path.unlink(missing_ok=True)
+        self._told(sum(sizes.values()) - sum(sizes[each.path] for each in gone))
+        plain = [each for each in sealed if each not in gone and not each.compressed] if self._compressed else []
+        if not plain:
+            return False
+        written_ns = _written_ns(plain[0].path)
+        made = compress(plain[0].path)
+        os.utime(made, ns=(written_ns, written_ns))  # what its age counts from
+        return len(plain) > 1
+
+
+def expired(
+    sealed: Sequence[Segment], sizes: dict[Path, int], written_ns: dict[Path, int], keep: Keep, now: int
+) -> list[Segment]:
+    """Which segments have to go, oldest first. `sizes` are bytes of all there are, the open one too; times in ns.
+
+    Only ever a run from the oldest on, so that no hole comes into being.
+    """
+    total = sum(sizes.values())
+    gone = []
+    for each in sealed:
+        too_many = keep.nbytes and total > keep.nbytes
+        too_old = keep.age_ns and written_ns[each.path] < now - keep.age_ns
+        if not (too_many or too_old):
+            break
+        gone.append(each)
+        total -= sizes[each.path]
+    return gone
+
+
+def lower_priority(nice: int) -> None:
+    """Let every thread of less `nice` go before this one; Linux keeps it for each thread."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _written_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
