@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from feed.config import LOG_SEGMENTS, ReplayConfig, SimConfig, size_bytes
+from feed.config import LOG_SEGMENTS, ArchiveReplayConfig, SimConfig, size_bytes
 from feed.ports import parse_endpoint
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from feed.config import FeedConfig, PublishConfig, SourceConfig
 
 __all__ = ["picture"]
@@ -21,6 +23,8 @@ def picture(config: FeedConfig) -> str:
         lines.append("  no source: only a program of yours that writes the log")
     lines += ["    │", "    ▼", f"  {'log':<16} {_log(config)}"]
     readers = [(f"publish.{name}", _publisher(each)) for name, each in config.publish.items()]
+    if config.archive_directory is not None:
+        readers.append(("archive", _archive(config, config.archive_directory)))
     readers.append(("control", _address(config.control.endpoint)))
     if config.monitor.endpoint:
         readers.append(("monitor", f"http://{config.monitor.endpoint}/metrics{_open_to_all(config.monitor.endpoint)}"))
@@ -39,10 +43,14 @@ def _source(source: SourceConfig) -> str:
         rate = f"{source.rate:,.0f} ticks/s, {source.arrivals}" if source.rate else "flat out"
         length = f"{source.ticks:,} ticks" if source.ticks else "endless"
         return f"simulator: {source.symbols:,} symbols, {rate}, zipf {source.zipf:g}, seed {source.seed}, {length}"
-    assert isinstance(source, ReplayConfig)
     speed = "as fast as possible" if source.speed == "max" else f"{source.speed} times as recorded"
     what = ", ".join(source.schemas) or "all schemas"
-    return f"replay: {', '.join(source.files)} ({what}), {speed}{', again and again' if source.loop else ''}"
+    again = ", again and again" if source.loop else ""
+    if isinstance(source, ArchiveReplayConfig):
+        part = f"{source.from_ or 'its beginning'} to {source.to or 'its end'}"
+        symbols = ", ".join(source.symbols) or "all symbols"
+        return f"archive: {source.path} from {part} ({symbols}, {what}), {speed}{again}"
+    return f"replay: {', '.join(source.files)} ({what}), {speed}{again}"
 
 
 def _log(config: FeedConfig) -> str:
@@ -55,6 +63,20 @@ def _log(config: FeedConfig) -> str:
     )
     idle = _idle(config.log.idle, config.log.cpu)
     return f"{config.log.bytes} = {LOG_SEGMENTS} segments of {size}, {config.log.max_topics:,} topics, {waits}, {idle}"
+
+
+def _archive(config: FeedConfig, folder: Path) -> str:
+    archive = config.archive
+    durable = {
+        "async": "durable when the kernel has written it",
+        "interval": f"durable every {archive.interval}",
+        "every": "durable with each batch",
+    }
+    segments = f"segments of {archive.segment}{', compressed' if archive.compress else ''}"
+    bounds = [text for text in (archive.keep_bytes, archive.keep_for) if text]
+    kept = f"kept up to {' and '.join(bounds)}" if bounds else "kept for ever"
+    roll = f", sealed at {config.feed.roll}" if config.feed.roll else ""
+    return f"{folder}, {durable[archive.durability]}, {segments}{roll}, {kept}"
 
 
 def _publisher(publisher: PublishConfig) -> str:

@@ -39,9 +39,10 @@ BACKOFF_S = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses before the first restart, the second, ...; counted anew once an agent has lived for STEADY_S."""
 
 STEADY_S = 10.0
-DRAIN_S = {"ingest": 0.3, "publish": 0.7}
+DRAIN_S = {"ingest": 0.3, "publish": 0.7, "archive": 5.0}
 """How long an agent of a kind may drain, OTHER_DRAIN_S where none is named. ingest goes first, the others together;
-with EXIT_S each time for processes to end, that is less than the 2 s that SIGTERM may take."""
+with EXIT_S each time for processes to end, that is less than the 2 s that SIGTERM may take. Only an archive that is
+behind takes longer: what it has not taken by then is cleared away with the log."""
 
 OTHER_DRAIN_S = 0.1
 EXIT_S = 0.4
@@ -169,6 +170,10 @@ class _Child:
     finished: bool = False
 
 
+def _drain_s(child: _Child) -> float:
+    return drain_s(child.name.partition(".")[0])
+
+
 class Processes(Feed):
     """Every agent a process of its own; one that dies is started again."""
 
@@ -178,8 +183,8 @@ class Processes(Feed):
 
     def _finish(self) -> None:
         running = [child for child in self._children.values() if child.process is not None]
-        self._end([child for child in running if child.name == "ingest"], drain_s("ingest"))
-        self._end([child for child in running if child.name != "ingest"], drain_s("publish"))
+        self._end([child for child in running if child.name == "ingest"])
+        self._end([child for child in running if child.name != "ingest"])
 
     def pid(self, name: str) -> int:
         process = self._children[name].process
@@ -236,16 +241,16 @@ class Processes(Feed):
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         log.warning("agent %s %s; starting it again%s", child.name, how, f" in {pause:.1f} s" if pause else "")
 
-    def _end(self, children: list[_Child], drain_s: float) -> None:
+    def _end(self, children: list[_Child]) -> None:
         """SIGTERM, time to drain, SIGKILL."""
         for child in children:
             assert child.process is not None
             child.process.terminate()
-        deadline = time.monotonic() + drain_s + EXIT_S
-        for child in children:
+        began = time.monotonic()
+        for child in sorted(children, key=_drain_s):
             assert child.process is not None
             try:
-                child.process.wait(max(0.0, deadline - time.monotonic()))
+                child.process.wait(max(0.0, began + _drain_s(child) + EXIT_S - time.monotonic()))
             except subprocess.TimeoutExpired:
                 log.warning("agent %s did not end in time; killed", child.name)
                 child.process.kill()

@@ -1,7 +1,7 @@
 """MAIN PATH: builds the agents in the order of the data and keeps them alive.
 
     sources ──▶ ingest ──▶ LOG ──▶ publish.tcp, publish.ipc, ...
-                            └────▶ control, monitor
+                            └────▶ archive, control, monitor
 
 Each agent is a process of its own (`feed.processes = "many"`) or a thread of this one ("one", where ingest and the
 publishers share a thread, so that a tick goes to the socket without a hand-over). They share the log and the counters
@@ -9,11 +9,12 @@ file and nothing else: an agent that dies is started again while the others go o
 
 Order of processes, threads and locks, all of it:
   1. The supervisor starts agents in data order and ends them so that what is in flight drains: sources stop first, then
-     the publishers send what is in the log while the rest ends. It holds an flock on DIRECTORY/supervisor until the
-     directory is cleared away, so that the next feed of this name begins after it.
+     the publishers send and the archive takes what is in the log, while the rest ends. It holds an flock on
+     DIRECTORY/supervisor until the directory is cleared away, so that the next feed of this name begins after it.
   2. The log's writer holds an flock on DIRECTORY/lock for its life; allocating a row of the counters file and taking a
      reader's slot hold an flock on that file for microseconds. None of these is taken while another is held.
   3. ingest's source threads and the doorbell's thread take no lock but the GIL.
+  4. The archive holds an flock on its folder for its life; its threads (syncing, sealed segments) take no other.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import TYPE_CHECKING, cast
 
 from feed import agent
 from feed.config import FeedConfig, duration_ns, from_json, size_bytes
-from feed.errors import AddressInUse, CallerError, HostError, LogBusy, LogSpace, TickcastError
+from feed.errors import AddressInUse, ArchiveBusy, CallerError, HostError, LogBusy, LogSpace, TickcastError
 from feed.log.observer import log_figures
 from feed.metrics.counters import Counters
 from feed.running import FATAL, Processes, Threads, drain_s
@@ -57,7 +58,8 @@ HORIZON_AFTER_S = 2.0
 
 def agent_names(config: FeedConfig) -> list[str]:
     """Every agent that `config` asks for."""
-    names = ["ingest", *(f"publish.{name}" for name in config.publish), "control"]
+    names = ["ingest", *(f"publish.{name}" for name in config.publish)]
+    names += ["archive", "control"] if config.archive.path else ["control"]
     return [*names, "monitor"] if config.monitor.endpoint else names
 
 
@@ -75,6 +77,10 @@ def build(
         from feed.control.server import Control
 
         return Control(config, config.directory, counters)
+    if name == "archive":
+        from feed.archive.agent import Archive
+
+        return Archive(config, config.directory, counters)
     from feed.publish.zmq import ZmqPublisher
 
     publisher = name.removeprefix("publish.")
@@ -99,10 +105,11 @@ def _ingest(config: FeedConfig, counters: Counters, sources: Sequence[Callable[[
 
 
 def _sources(config: FeedConfig, counters: Counters) -> list[Callable[[Sink], Source]]:
+    from feed.sources.archive import ArchiveReplay
     from feed.sources.replay import Replay
     from feed.sources.sim import Sim
 
-    kinds = {"sim": Sim, "replay": Replay}
+    kinds = {"sim": Sim, "replay": Replay, "archive": ArchiveReplay}
 
     def maker(name: str) -> Callable[[Sink], Source]:
         settings = config.source[name]
@@ -126,7 +133,7 @@ def _idle(name: str, config: FeedConfig) -> tuple[str, int]:
     """How an agent waits and the processor it stays on."""
     if name == "ingest":
         return config.log.idle, config.log.cpu
-    publisher = config.publish.get(name.removeprefix("publish."))
+    publisher = config.publish.get(name.removeprefix("publish.")) if name.startswith("publish.") else None
     return ("park", -1) if publisher is None else (publisher.idle, publisher.cpu)
 
 
@@ -229,6 +236,8 @@ def _announce(feed: Feed) -> None:
     for name in config.publish:
         log.info("publish.%s: %s", name, _bound(feed, name, "not up yet"))
     log.info("bots: --feed %s", _bound(feed, "control", config.control.endpoint))
+    if config.archive_directory is not None:
+        log.info("archive: %s", config.archive_directory)
     if config.monitor.endpoint:
         log.info("metrics: http://%s/metrics", config.monitor.endpoint)
 
@@ -273,7 +282,7 @@ def _child(name: str, log_level: str, parent: int) -> int:
     counters = Counters.open(config.directory)
     try:
         _turn([name], config, counters, stop.is_set)
-    except (CallerError, AddressInUse, LogBusy, LogSpace) as error:
+    except (CallerError, AddressInUse, ArchiveBusy, LogBusy, LogSpace) as error:
         log.error("%s", error)
         return FATAL
     except TickcastError as error:

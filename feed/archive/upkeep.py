@@ -17,9 +17,10 @@ from feed.clock import now_ns
 from feed.errors import StoreError
 from feed.store.folder import segments
 from feed.store.seal import compress
+from feed.store.segment import SegmentFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from feed.store.folder import Segment
@@ -35,10 +36,11 @@ PAUSES_S = (1.0, 5.0, 30.0, 60.0)
 """After a failure, the second, ..."""
 
 NICE = 15
+JOIN_S = 0.2
 
 
 class Keep(NamedTuple):
-    """How much is kept: bytes of the whole archive, and ns since a segment was last written. 0: no bound."""
+    """How much is kept: bytes of the whole archive, and ns since the last tick of a segment. 0: no bound."""
 
     nbytes: int = 0
     age_ns: int = 0
@@ -68,14 +70,15 @@ class Upkeep:
         self._compressed = compressed
         self._told = told
         self._failed = failed
+        self._last_ns_of: dict[tuple[int, int], int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._turn, name="archive.upkeep", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Ends with the segment in work."""
+        """No more is begun; a segment in work is left to the end of the process, which may cut it off."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(JOIN_S)
 
     def _turn(self) -> None:
         lower_priority(NICE)
@@ -86,7 +89,8 @@ class Upkeep:
                     pass
                 failures = 0
             except (OSError, StoreError) as error:
-                self._failed(error)
+                if not self._stop.is_set():
+                    self._failed(error)
                 failures += 1
             if self._stop.wait(PAUSES_S[min(failures, len(PAUSES_S)) - 1] if failures else LOOK_S):
                 return
@@ -96,22 +100,30 @@ class Upkeep:
         there = segments(self._folder)
         sizes = {each.path: _size(each.path) for each in there}
         sealed = [each for each in there if not self._is_open(each.path)]
-        gone = expired(sealed, sizes, {each.path: _written_ns(each.path) for each in sealed}, self._keep, now_ns())
+        ages = {each.path: self._last_ns(each) for each in sealed} if self._keep.age_ns else {}
+        gone = expired(sealed, sizes, ages, self._keep, now_ns())
         for each in gone:
             log.info("archive: %s has expired", each.path.name)
             each.path.unlink(missing_ok=True)
         self._told(sum(sizes.values()) - sum(sizes[each.path] for each in gone))
         plain = [each for each in sealed if each not in gone and not each.compressed] if self._compressed else []
-        if not plain:
+        if not plain or self._stop.is_set():
             return False
-        written_ns = _written_ns(plain[0].path)
-        made = compress(plain[0].path)
-        os.utime(made, ns=(written_ns, written_ns))  # what its age counts from
+        compress(plain[0].path)
         return len(plain) > 1
+
+    def _last_ns(self, segment: Segment) -> int:
+        """The latest ts_in in a sealed segment; it changes no more."""
+        key = (segment.epoch, segment.first_seq)
+        if key not in self._last_ns_of:
+            file = SegmentFile(segment.path, segment.epoch)
+            self._last_ns_of[key] = file.figures().last_ns
+            file.close()
+        return self._last_ns_of[key]
 
 
 def expired(
-    sealed: Sequence[Segment], sizes: dict[Path, int], written_ns: dict[Path, int], keep: Keep, now: int
+    sealed: Sequence[Segment], sizes: Mapping[Path, int], last_ns: Mapping[Path, int], keep: Keep, now: int
 ) -> list[Segment]:
     """Which segments have to go, oldest first. `sizes` are bytes of all there are, the open one too; times in ns.
 
@@ -121,7 +133,7 @@ def expired(
     gone = []
     for each in sealed:
         too_many = keep.nbytes and total > keep.nbytes
-        too_old = keep.age_ns and written_ns[each.path] < now - keep.age_ns
+        too_old = keep.age_ns and last_ns[each.path] < now - keep.age_ns
         if not (too_many or too_old):
             break
         gone.append(each)
@@ -138,12 +150,5 @@ def lower_priority(nice: int) -> None:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _written_ns(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
     except FileNotFoundError:
         return 0

@@ -202,6 +202,31 @@ METRICS: Final = (
         "archive",
         "Sequence number up to which the archive is on disk.",
     ),
+    Metric(
+        "tickcast_archive_stopped",
+        "gauge",
+        "bool",
+        (),
+        "archive",
+        "1 while the archive cannot write: its disk is full or fails. The feed goes on without it.",
+    ),
+    Metric(
+        "tickcast_archive_errors_total",
+        "counter",
+        "errors",
+        ("cause",),
+        "archive",
+        "Attempts to write the archive that failed: full (no room on the disk), disk (anything else).",
+    ),
+    Metric(
+        "tickcast_archive_missing_total",
+        "counter",
+        "ticks",
+        ("cause",),
+        "archive",
+        "Ticks that the archive will never have, recorded in it as missing, by cause.",
+    ),
+    Metric("tickcast_archive_bytes", "gauge", "bytes", (), "archive", "Size of the archive on disk."),
     # --- agents
     Metric(
         "tickcast_agent_up", "gauge", "bool", ("agent",), "supervisor", "1 while an agent runs, 0 while it is down."
