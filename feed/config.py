@@ -210,9 +210,12 @@ PublishConfig = ZmqConfig
 
 
 class ControlConfig(_Table, frozen=True, kw_only=True):
-    """[control]: the one address a bot needs."""
+    """[control]: the one address a bot needs. ``replay_`` bounds snapshots too."""
 
     endpoint: str = "tcp://127.0.0.1:5550"
+    replay_bytes_per_s: Size = "64MB"
+    replay_waiting: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 256
+    book_orders: Annotated[int, msgspec.Meta(ge=1, le=1 << 28)] = 1_000_000
 
 
 class MonitorConfig(_Table, frozen=True, kw_only=True):
@@ -423,6 +426,7 @@ def _with_endpoint(name: str, publisher: PublishConfig, directory: Path) -> Publ
 
 def _faults(config: FeedConfig, where: Callable[[str], str]) -> Iterator[ConfigError]:
     yield from _log_faults(config, where)
+    yield from _control_faults(config, where)
     yield from _endpoint_faults(config, where)
     yield from _source_faults(config, where)
     yield from _archive_faults(config, where)
@@ -438,6 +442,16 @@ def _faults(config: FeedConfig, where: Callable[[str], str]) -> Iterator[ConfigE
             )
         elif duration_ns(text) < 1:
             yield ConfigError("not a target", expected="at least 1ns", found=repr(text), where=key)
+
+
+def _control_faults(config: FeedConfig, where: Callable[[str], str]) -> Iterator[ConfigError]:
+    if size_bytes(config.control.replay_bytes_per_s) < 1 << 20:
+        yield ConfigError(
+            "not a rate that a bot can catch up with",
+            expected="at least 1MiB",
+            found=repr(config.control.replay_bytes_per_s),
+            where=where("control.replay_bytes_per_s"),
+        )
 
 
 def _log_faults(config: FeedConfig, where: Callable[[str], str]) -> Iterator[ConfigError]:

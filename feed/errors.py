@@ -8,6 +8,7 @@
     │   ├── WireError        bytes that are no tickcast frame
     │   ├── SourceError      a file or a venue that breaks its own format
     │   └── ControlError     a control request that was refused or not answered
+    │       └── ControlRefused   it was sound, but it is too much
     └── HostError            this machine or this process cannot do what is needed
         ├── LogError         the tick log in shared memory
         │   ├── LogBusy      another writer holds it
@@ -29,6 +30,7 @@ __all__ = [
     "CallerError",
     "ConfigError",
     "ControlError",
+    "ControlRefused",
     "HostError",
     "LogBusy",
     "LogError",
@@ -99,6 +101,14 @@ class SourceError(PeerError):
 
 class ControlError(PeerError):
     """A control request was refused or not answered."""
+
+
+class ControlRefused(ControlError):
+    """A control request beyond a limit; ``limit`` is the one word by which programs know which."""
+
+    def __init__(self, limit: str, what: str, **parts: object) -> None:
+        super().__init__(what, **parts)  # type: ignore[arg-type]
+        self.limit = limit
 
 
 class HostError(TickcastError):
