@@ -8,7 +8,6 @@ an entry of the folder (created, renamed, removed) once `sync_folder` returned, 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = ["Disk"]
@@ -28,9 +27,9 @@ class Disk:
     def close(self, fd: int) -> None:
         os.close(fd)
 
-    def write(self, fd: int, offset: int, parts: Sequence[bytes | memoryview]) -> int:
-        """The parts one behind the other from `offset` on; gives how many bytes were written, which may be fewer."""
-        return os.pwritev(fd, parts, offset)
+    def write(self, fd: int, offset: int, data: bytes | memoryview) -> int:
+        """Gives how many bytes were written, which may be fewer."""
+        return os.pwrite(fd, data, offset)
 
     def truncate(self, fd: int, nbytes: int) -> None:
         os.ftruncate(fd, nbytes)
