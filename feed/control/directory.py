@@ -13,7 +13,7 @@ from feed.ports import Endpoint, parse_endpoint
 from feed.wire.topics import Pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from feed.config import FeedConfig
 
@@ -32,25 +32,26 @@ class SymbolIndex:
     """The symbols of one epoch in the order in which they appeared, each with its schemas; it only grows."""
 
     def __init__(self) -> None:
-        self._schemas: dict[str, list[str]] = {}
+        self._topics: dict[str, list[tuple[str, int]]] = {}  # schema and topic id
         self._order: list[str] = []
 
     def __len__(self) -> int:
         return len(self._order)
 
-    def add(self, schema: str, symbol: str) -> None:
+    def add(self, schema: str, symbol: str, topic_id: int) -> None:
         """A topic was announced."""
-        known = self._schemas.get(symbol)
+        known = self._topics.get(symbol)
         if known is None:
-            self._schemas[symbol] = [schema]
+            self._topics[symbol] = [(schema, topic_id)]
             self._order.append(symbol)
         else:
-            known.append(schema)
+            known.append((schema, topic_id))
 
-    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def answer(self, request: Mapping[str, Any], retired: Callable[[int], bool] = lambda _: False) -> dict[str, Any]:
         """One chunk: ``symbols``, their ``schemas``, and ``next``, the ``from`` to go on with, None when that was all.
 
-        `request` may have ``pattern`` (default ``*``) and ``from`` (default 0). Raises ControlError.
+        `request` may have ``pattern`` (default ``*``) and ``from`` (default 0); topics that are `retired` are left out.
+        Raises ControlError.
         """
         text, start = request.get("pattern", "*"), request.get("from", 0)
         if not isinstance(text, str):
@@ -66,19 +67,20 @@ class SymbolIndex:
         except SymbolError as error:
             raise ControlError(str(error)) from None
         if not pattern.open:
-            found = [text] if start == 0 and text in self._schemas else []
-            return self._chunk(found, None)
-        found = []
+            schemas = self._living(text, retired) if start == 0 else []
+            return {"symbols": [text] if schemas else [], "schemas": [schemas] if schemas else [], "next": None}
+        found: dict[str, list[str]] = {}
         at = start
         for at, symbol in enumerate(self._order[start : start + SCAN], start + 1):  # noqa: B007
-            if pattern.matches(symbol):
-                found.append(symbol)
+            if pattern.matches(symbol) and (schemas := self._living(symbol, retired)):
+                found[symbol] = schemas
                 if len(found) == CHUNK:
                     break
-        return self._chunk(found, at if at < len(self._order) else None)
+        following = at if at < len(self._order) else None
+        return {"symbols": list(found), "schemas": list(found.values()), "next": following}
 
-    def _chunk(self, symbols: list[str], following: int | None) -> dict[str, Any]:
-        return {"symbols": symbols, "schemas": [self._schemas[symbol] for symbol in symbols], "next": following}
+    def _living(self, symbol: str, retired: Callable[[int], bool]) -> list[str]:
+        return [schema for schema, topic_id in self._topics.get(symbol, ()) if not retired(topic_id)]
 
 
 def directory_answer(
@@ -91,10 +93,14 @@ def directory_answer(
     epoch: int,
     next_seq: int,
     symbols: int,
+    alive_ns: int = 0,
+    now_ns: int = 0,
+    durable_seq: int = 0,
 ) -> dict[str, Any]:
     """All a bot needs to choose a transport; `epoch` in ns since 1970, `next_seq` of the record to come.
 
     `bound` says what publishers are really bound to, by name; it counts where the configuration leaves the port open.
+    `alive_ns` is the sequencer's last sign of life, 0 for none yet; `durable_seq` what the archive has on disk, if any.
     """
     offered = transports(config, bound)
     return {
@@ -106,6 +112,8 @@ def directory_answer(
         "epoch": epoch,
         "next_seq": next_seq,
         "symbols": symbols,
+        "alive_age_ns": max(0, now_ns - alive_ns) if alive_ns else None,
+        "archive": {"path": str(folder), "durable_seq": durable_seq} if (folder := config.archive_directory) else None,
         "heartbeat_ns": min((each["heartbeat_ns"] for each in offered), default=1_000_000_000),
         "transports": offered,
     }

@@ -5,6 +5,9 @@
 A request is one frame (a REQ socket's empty frame in front of it is taken too). What is malformed, too large or unknown
 is answered with an error and counted; nothing that arrives can end the agent. It is served outside the publishing
 agents: the worst a flood of requests can do is to make other requests wait.
+
+Snapshots and replays are work and take turns, one between any two looks at the socket; everything else is answered at
+once. The protocol: README.md beside this file.
 """
 
 from __future__ import annotations
@@ -12,15 +15,23 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import zmq
 
 from feed import clock, ports
+from feed.config import size_bytes
 from feed.control.directory import SymbolIndex, directory_answer
+from feed.control.following import Following
+from feed.control.outbox import PEER_ANSWERS, Outbox
+from feed.control.replay import parse_replay
+from feed.control.selection import Selection
+from feed.control.snapshot import Snapshots
 from feed.control.stats import Bots, parse_report
-from feed.errors import ControlError, LogError, TickcastError
+from feed.control.turns import Turns
+from feed.errors import ControlError, ControlRefused, LogError, TickcastError
 from feed.log.observer import LogObserver
 
 if TYPE_CHECKING:
@@ -41,6 +52,24 @@ MESSAGE_BYTES_MAX = 4 << 20
 POLL_REQUESTS = 64
 TOPICS_PER_REQUEST = 50_000
 
+BEHIND_NS = 1_000_000_000
+"""A snapshot that the cache has not caught up for by then is refused, ns."""
+
+HELD_PARK_NS = 5_000_000
+
+
+@dataclass(slots=True)
+class _Job:
+    """A request that waits for its turn. A snapshot also waits until the cache has reached `position` of the log."""
+
+    route: list[bytes]
+    number: int | str | None
+    what: str
+    request: bytes
+    epoch: int
+    position: int
+    heard_ns: int
+
 
 class Control:
     """The agent. `directory` is the log's; figures of bots go to `counters`. Raises AddressInUse naming the holder."""
@@ -52,6 +81,7 @@ class Control:
         self.refused = 0
         self._config = config
         self._directory = directory
+        self._durable_seq = counters.gauge("tickcast_archive_durable_seq") if config.archive_directory else None
         self._bots = Bots(counters)
         self._log: LogObserver | None = None
         self._symbols = SymbolIndex()
@@ -63,8 +93,16 @@ class Control:
             "stats": self._answer_stats,
             "bots": lambda _: {"bots": self._bots.answer()},
         }
+        self._works: Mapping[str, Callable[[dict[str, Any]], tuple[dict[str, Any], list[bytes], int]]] = {
+            "snapshot": self._work_snapshot,
+            "replay": self._work_replay,
+        }
+        self._turns: Turns[_Job] = Turns(size_bytes(config.control.replay_bytes_per_s), config.control.replay_waiting)
+        self._following = Following(config, directory)
+        self._snapshots = Snapshots()
         self._context = zmq.Context(io_threads=1)
         self._socket = self._bind(config.control.endpoint)
+        self._outbox = Outbox(self._socket)
         self._announce()
 
     @property
@@ -73,25 +111,35 @@ class Control:
         return self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def poll(self) -> int:
-        """Answer what is waiting, at most 64 requests."""
-        for done in range(POLL_REQUESTS):
+        """Hear what is waiting, at most 64 requests; follow the log a little; do one piece of work."""
+        now = clock.monotonic_ns()
+        work = self._outbox.flush(now) if self._outbox else 0
+        for _ in range(POLL_REQUESTS):
             try:
                 frames = self._receive()
             except zmq.Again:
-                return done
+                break
+            work += 1
             route, request = frames[:-1], frames[-1]
+            reply: bytes | None
             if len(frames) < 2 or len(frames) > 3 or (len(frames) == 3 and frames[1]):
                 route, reply = frames[:1], self._refusal(None, "a request is one frame of JSON")
             else:
-                reply = self.answer(request)
-            try:
-                self._socket.send_multipart([*route, reply], zmq.NOBLOCK)
-            except zmq.ZMQError:  # who asked has gone, or reads none of its answers
-                self.refused += 1
-        return POLL_REQUESTS
+                reply = self.hear(route, request, now)
+            if reply is not None:
+                self._outbox.send(route, [reply], now)
+        work += self._following.poll()
+        if self._turns:
+            work += self._work(now)
+        return work
 
     def park(self, timeout_ns: int) -> None:
-        """Sleep until a request comes, at most `timeout_ns`."""
+        """Sleep until a request comes, at most `timeout_ns`, or less where somebody's turn comes earlier."""
+        due = self._turns.wait_ns(clock.monotonic_ns())
+        if due is not None:
+            timeout_ns = min(timeout_ns, due)
+        if self._outbox:
+            timeout_ns = min(timeout_ns, HELD_PARK_NS)
         self._socket.poll(max(1, timeout_ns // 1_000_000))
 
     def drain(self) -> bool:
@@ -101,28 +149,89 @@ class Control:
     def close(self) -> None:
         """Free the address and leave the log."""
         (self._directory / "endpoints" / self.name).unlink(missing_ok=True)
+        self._following.close()
         self._socket.close(linger=0)
         self._context.term()
         self._log = None
 
-    def answer(self, request: bytes) -> bytes:
-        """One request's answer, both JSON; whatever is wrong with the request is in the answer."""
+    def hear(self, route: list[bytes], request: bytes, now_ns: int) -> bytes | None:
+        """The answer to one request, both JSON; whatever is wrong with the request is in the answer. None: it is work,
+        and the answer will be sent to `route` when its turn has come. `now_ns` is monotonic.
+        """
         number: int | str | None = None
         try:
             asked = _parse(request)
             number = _number(asked)
             what = asked.get("request")
+            if isinstance(what, str) and what in self._works:
+                self._queue(_Job(route, number, what, request, 0, 0, now_ns))
+                return None
             if not isinstance(what, str) or what not in self._answers:
                 raise ControlError(
                     "not served by this feed",
-                    expected=f"request to be {', '.join(self._answers)}",
+                    expected=f"request to be {', '.join([*self._answers, *self._works])}",
                     found=repr(what[:40]) if isinstance(what, str) else type(what).__name__,
                 )
             reply = orjson.dumps({"id": number, "answer": what, **self._answers[what](asked)})
         except TickcastError as error:
-            return self._refusal(number, str(error))
+            return self._refusal(number, str(error), error)
         self.served += 1
         return reply
+
+    # --- work that takes turns --------------------------------------------------------------------------------------
+
+    def _queue(self, job: _Job) -> None:
+        """Let a job wait for its turn. Raises ControlError."""
+        if job.what == "snapshot":
+            state = self._following.state
+            job.epoch, job.position = state.epoch, state.tail
+        before = self._turns.put(job.route[0], job.what, job, job.heard_ns)
+        if before is not None:
+            why = ControlRefused("replaced", "asked again before it was this request's turn", found=repr(job.number))
+            self._outbox.send(before.route, [self._refusal(before.number, str(why), why)], job.heard_ns)
+
+    def _work(self, now_ns: int) -> int:
+        """Do the job whose turn it is; 0: none can be done now."""
+        taken = self._turns.take(now_ns, lambda job: self._ready(job, now_ns))
+        if taken is None:
+            return 0
+        bot, job = taken
+        try:
+            if not self._caught_up(job):
+                raise ControlRefused("behind", "the snapshot cache is behind the log; ask again")
+            told, parts, cost = self._works[job.what](orjson.loads(job.request))
+        except TickcastError as error:
+            reply, parts, cost = self._refusal(job.number, str(error), error), [], 0
+        else:
+            reply = orjson.dumps({"id": job.number, "answer": job.what, **told})
+            self.served += 1
+        self._turns.charge(bot, cost)
+        if not self._outbox.send(job.route, [reply, *parts], now_ns):
+            self._turns.drop(bot)
+        return 1
+
+    def _ready(self, job: _Job, now_ns: int) -> bool:
+        return now_ns - job.heard_ns > BEHIND_NS or self._caught_up(job)
+
+    def _caught_up(self, job: _Job) -> bool:
+        """Has the snapshot cache taken in what the log held when this was asked? With no log the answer says so."""
+        if job.what != "snapshot":
+            return True
+        try:
+            state = self._following.state
+        except ControlError:
+            return True
+        return state.epoch != job.epoch or state.reached(job.position)
+
+    def _work_snapshot(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes], int]:
+        state = self._following.state
+        selection = Selection.of(asked.get("patterns", ["*"]), asked.get("schemas"))
+        chunk = self._snapshots.chunk(state, selection, asked.get("from", 0))
+        told = {"epoch": state.epoch, "seq": chunk.seq, "next": chunk.next, "incomplete": chunk.incomplete}
+        return told, chunk.parts, sum(map(len, chunk.parts))
+
+    def _work_replay(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes], int]:
+        return self._following.replay.answer(parse_replay(asked))
 
     # --- the answers ----------------------------------------------------------------------------------------------
 
@@ -136,20 +245,29 @@ class Control:
             boot_id=self._boot_id,
             epoch=log.epoch,
             next_seq=log.next_seq,
-            symbols=len(self._symbols),
+            symbols=len(self._symbols) - self._following.retired_symbols,
+            alive_ns=log.alive_ns,
+            now_ns=clock.now_ns(),
+            durable_seq=self._durable_seq.value if self._durable_seq is not None else 0,
         )
 
     def _answer_symbols(self, asked: dict[str, Any]) -> dict[str, Any]:
         log = self._open_log()
-        return {"epoch": log.epoch, **self._symbols.answer(asked)}
+        return {"epoch": log.epoch, **self._symbols.answer(asked, self._following.retired)}
 
     def _answer_stats(self, asked: dict[str, Any]) -> dict[str, Any]:
         self._bots.put(parse_report(asked.get("bot")), clock.now_ns())
-        return {"ok": True}
+        next_seq = None
+        with contextlib.suppress(ControlError):
+            next_seq = self._open_log().next_seq
+        return {"ok": True, "next_seq": next_seq}
 
-    def _refusal(self, number: int | str | None, why: str) -> bytes:
+    def _refusal(self, number: int | str | None, why: str, error: TickcastError | None = None) -> bytes:
         self.refused += 1
-        return orjson.dumps({"id": number, "error": why.encode("utf-8", "replace").decode()})
+        reply: dict[str, Any] = {"id": number, "error": why.encode("utf-8", "replace").decode()}
+        if isinstance(error, ControlRefused):
+            reply["refused"] = error.limit
+        return orjson.dumps(reply)
 
     # --- log and socket -------------------------------------------------------------------------------------------
 
@@ -167,7 +285,7 @@ class Control:
             self._symbols, self._topics_seen = SymbolIndex(), 0
         count = min(self._log.topic_count, self._topics_seen + TOPICS_PER_REQUEST)
         for topic_id in range(self._topics_seen, count):
-            self._symbols.add(*self._log.topic(topic_id))
+            self._symbols.add(*self._log.topic(topic_id), topic_id)
         self._topics_seen = count
         return self._log
 
@@ -184,6 +302,8 @@ class Control:
         socket = self._context.socket(zmq.ROUTER)
         socket.linger = 0
         socket.maxmsgsize = MESSAGE_BYTES_MAX
+        socket.sndhwm = PEER_ANSWERS
+        socket.router_mandatory = True
         socket.ipv6 = ":" in endpoint.host
         try:
             ports.refuse_taken(endpoint, where="control.endpoint")

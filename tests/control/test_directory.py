@@ -13,8 +13,8 @@ from feed.errors import ControlError
 
 def index_of(*symbols: str) -> SymbolIndex:
     index = SymbolIndex()
-    for symbol in symbols:
-        index.add("quote", symbol)
+    for topic_id, symbol in enumerate(symbols):
+        index.add("quote", symbol, topic_id)
     return index
 
 
@@ -33,9 +33,21 @@ def walk(index: SymbolIndex, pattern: str) -> list[str]:
 
 def test_a_symbol_stands_once_with_all_its_schemas() -> None:
     index = index_of("AAPL", "MSFT")
-    index.add("trade", "AAPL")
+    index.add("trade", "AAPL", 2)
     assert index.answer({}) == {"symbols": ["AAPL", "MSFT"], "schemas": [["quote", "trade"], ["quote"]], "next": None}
     assert len(index) == 2
+
+
+def test_retired_topics_are_not_told_of() -> None:
+    index = index_of("AAPL", "MSFT", "IBM")
+    index.add("trade", "AAPL", 3)
+    assert index.answer({}, {0, 1}.__contains__) == {
+        "symbols": ["AAPL", "IBM"],
+        "schemas": [["trade"], ["quote"]],
+        "next": None,
+    }
+    assert index.answer({"pattern": "MSFT"}, {0, 1}.__contains__)["symbols"] == []
+    assert index.answer({"pattern": "AAPL"}, {0, 1}.__contains__)["schemas"] == [["trade"]]
 
 
 def test_patterns() -> None:
@@ -87,6 +99,15 @@ def test_the_directory_has_what_a_bot_needs() -> None:
         ("tcp", "tcp", "tcp://127.0.0.1:7"),
         ("ipc", "ipc", "ipc:///x/main/ipc"),
     ]
+    assert (answer["archive"], answer["alive_age_ns"]) == (None, None)
+
+
+def test_the_directory_tells_of_archive_and_life() -> None:
+    loaded = config.load(None, {}, ["archive.path=/data"])
+    told = {"version": "1", "pid": 2, "boot_id": "b", "epoch": 3, "next_seq": 4, "symbols": 5}
+    answer = directory_answer(loaded, {}, **told, alive_ns=7, now_ns=10, durable_seq=3)
+    assert (answer["archive"], answer["alive_age_ns"]) == ({"path": "/data/main", "durable_seq": 3}, 3)
+    assert directory_answer(loaded, {}, **told, alive_ns=10, now_ns=7)["alive_age_ns"] == 0
 
 
 @pytest.mark.parametrize("host", ["*", "0.0.0.0", "[::]"])

@@ -1,0 +1,16 @@
+from pathlib import Path
+from typing import NamedTuple
+
+from feed.control.scan import Scan
+
+class Found(NamedTuple):
+    outcome: str
+    missing: list[list[int | str]]
+    next_epoch: int
+
+class Past:
+    def __init__(self, folder: Path) -> None: ...
+    def close(self) -> None: ...
+    def epochs(self) -> dict[int, int]: ...
+    def search(self, scan: Scan, epoch: int) -> Found: ...
+    def at_time(self, time_ns: int, epoch: int = 0) -> tuple[int, int] | None: ...

@@ -1,0 +1,3 @@
+class Runs:
+    @property
+    def failed(self) -> bool: ...

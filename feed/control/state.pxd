@@ -1,0 +1,78 @@
+"""Table of contents of the snapshot cache, for cimport. C names are those of state.h."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from feed.control.books cimport BOOK_HOLED, BOOK_TOO_LARGE, Books
+from feed.log.layout cimport tc_topic_entry
+from feed.log.reader cimport LogReader
+
+cdef extern from "feed/control/state.h" nogil:
+    const uint64_t TC_STATE_MAGIC
+    enum:
+        TC_STATE_HEADER_BYTES
+        TC_STATE_NONE
+        TC_STATE_FIRST
+        TC_STATE_SECOND
+
+    ctypedef struct tc_state_header:
+        uint64_t magic
+        uint32_t max_topics
+        uint32_t topics
+        uint64_t epoch
+        uint64_t slots_used
+        uint64_t rolled_ns
+        uint64_t rolled_seq
+        uint64_t before_seq
+        uint64_t position
+
+    ctypedef struct tc_state_topic:
+        uint64_t topic_seq
+        uint64_t seq
+        uint32_t slots
+        uint32_t current
+        uint16_t slot_bytes
+        uint16_t schema
+        uint32_t retired
+
+
+cdef class State:
+    # --- the file, valid until close() ---
+    cdef uint8_t* file
+    cdef tc_state_header* header
+    cdef tc_state_topic* topics
+    cdef size_t slots_at, entries_reserved, slots_reserved     # bytes of the file
+    # --- what only this process has ---
+    cdef LogReader reader
+    cdef Books books
+    cdef uint32_t* leaders              # by topic id: the first topic of the same symbol
+    cdef uint32_t* symbols              # hash table of leaders, by symbol; topic id + 1
+    cdef uint64_t* expected             # by topic id: its last topic_seq when this reader came in, or came in again
+    cdef uint8_t* living                # scratch of a roll: by leader
+    cdef uint32_t symbols_mask
+    cdef uint32_t expecting             # entries of `expected`
+    cdef uint64_t expected_tail, expected_end
+    cdef uint64_t roll_at               # books begin anew before the record of this seq; 0: no roll is due
+    cdef bint retiring                  # and topics are retired then
+    cdef bint settling                  # records may have gone by that nothing in the log tells of any more
+    cdef uint32_t revived               # topics that came back since living() looked
+    cdef readonly uint64_t overruns     # times this reader was overtaken
+    cdef readonly uint64_t misfits      # records whose size is not their schema's
+    cdef readonly uint64_t unkept       # topics for which there was no room in shared memory
+    cdef readonly uint32_t retired_symbols
+    cdef object _fd, _map, _memory, _path
+
+    cdef int take(self, uint32_t frames) noexcept nogil         # TAKE_*
+    # The log frame of a topic's last record; NULL: none is kept.
+    cdef const uint8_t* last(self, uint32_t topic_id) noexcept nogil
+    # Is what is kept of a topic not all there is to know of its state?
+    cdef bint incomplete(self, uint32_t topic_id) noexcept nogil
+
+    cdef bint _keep(self, tc_state_topic* topic, const void* frame, uint32_t nbytes, uint64_t at) noexcept nogil
+    cdef void _expect(self) noexcept nogil
+    cdef void _settle(self) noexcept nogil
+    cdef bint _settled(self) noexcept nogil
+    cdef uint32_t _leader(self, uint32_t topic_id) noexcept nogil
+    cdef void _retire(self, bint rolling) noexcept nogil
+    cdef void _roll_over(self) noexcept nogil
+    cdef void _go_back(self) noexcept nogil
+    cdef bint _sound(self) noexcept nogil
