@@ -123,7 +123,8 @@ def _binary(path: Path, out: Path) -> Iterator[BinaryIO]:
 
 
 def _tables(excerpt: Excerpt, kind: Format, out: Path, overwrite: bool, show: Callable[[str, float], None]) -> Report:
-    gather = Gather(*_bounds(excerpt), by_schema=True)
+    by_schema = True
+    gather = Gather(*_bounds(excerpt), by_schema)
     symbols: dict[int, str] = {}
 
     def name(topic_id: int, symbol: str) -> int:
@@ -132,8 +133,8 @@ def _tables(excerpt: Excerpt, kind: Format, out: Path, overwrite: bool, show: Ca
 
     with contextlib.ExitStack() as finished:
         tables = _Tables(kind, out, overwrite, finished)
-        for epoch, ends in _blocks(excerpt, gather, name):
-            if ends or gather.held >= CHUNK_BYTES:
+        for epoch in _blocks(excerpt, gather, name, lambda epoch: tables.write(epoch, gather, symbols)):
+            if gather.held >= CHUNK_BYTES:
                 tables.write(epoch, gather, symbols)
             show("rows", excerpt.fraction)
         _require_records(gather.count, excerpt)
@@ -182,12 +183,21 @@ class _Tables:
 # --- both -------------------------------------------------------------------------------------------------------------
 
 
-def _blocks(excerpt: Excerpt, walk: Gather | Names, label: Callable[[int, str], int]) -> Iterator[tuple[int, bool]]:
-    """Walk through all blocks; after each, its epoch, and whether it is its last. `label` of (topic id, symbol)."""
+def _blocks(
+    excerpt: Excerpt,
+    walk: Gather | Names,
+    label: Callable[[int, str], int],
+    ended: Callable[[int], None] = lambda epoch: None,
+) -> Iterator[int]:
+    """Walk through all blocks; after each, its epoch. `label` of (topic id, symbol); `ended` when an epoch does."""
     excerpt.rewind()
-    block = excerpt.read_block()
-    while block is not None:
-        epoch = block.epoch
+    epoch = 0
+    while (block := excerpt.read_block()) is not None:
+        if block.epoch != epoch:
+            if epoch:
+                ended(epoch)
+                walk.forget_topics()
+            epoch = block.epoch
         walk.begin(block)
         while (topic_id := walk.run()) >= 0:
             found = excerpt.wanted(topic_id)
@@ -196,11 +206,9 @@ def _blocks(excerpt: Excerpt, walk: Gather | Names, label: Callable[[int, str], 
             else:
                 schema, symbol = found
                 walk.bind(topic_id, BY_WORD[schema].id, label(topic_id, symbol))
-        block = excerpt.read_block()
-        ends = block is None or block.epoch != epoch
-        yield epoch, ends
-        if ends:
-            walk.forget_topics()
+        yield epoch
+    if epoch:
+        ended(epoch)
 
 
 def _bounds(excerpt: Excerpt) -> tuple[int, int, int, int]:

@@ -52,12 +52,13 @@ class Recorder:
         self.store.begin(self.log.epoch, [])
 
     def put(self, ticks: Sequence[Tick]) -> None:
-        """Some MB at most, so that the log holds them."""
-        for tick in ticks:
-            topic_id = self.log.topic(tick.schema, tick.symbol)
-            self.log.publish(topic_id, tick.record, tick.ts_in, tick.flags)
-        while self.store.take(self._reader):
-            pass
+        """In batches of 100, each a block at least."""
+        for i in range(0, max(1, len(ticks)), 100):
+            for tick in ticks[i : i + 100]:
+                topic_id = self.log.topic(tick.schema, tick.symbol)
+                self.log.publish(topic_id, tick.record, tick.ts_in, tick.flags)
+            while self.store.take(self._reader):
+                pass
 
     def lose(self, n: int, cause: str) -> None:
         """The next `n` records never come to the archive: the next one that does has a seq beyond them."""
