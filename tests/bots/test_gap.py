@@ -1,4 +1,5 @@
-from bots.gap import Gap, Losses
+from bots.gap import CAUSES, Gap, Losses
+from bots.order import CAUSES as ORDER_CAUSES
 
 
 def test_a_gap_knows_its_parts() -> None:
@@ -13,3 +14,9 @@ def test_nobody_knows_what_an_epoch_took() -> None:
     losses.add(gap)
     losses.add(Gap("trade.A", 1, 4, "epoch", 2))
     assert (losses.gaps, losses.ticks) == ({"epoch": 2}, {"epoch": 4})
+
+
+def test_every_cause_has_its_words() -> None:
+    assert set(ORDER_CAUSES) <= set(CAUSES)
+    assert Gap("quote.A", 5, 9, "expired", 1).why == "older than what the feed's log and archive still hold"
+    assert Gap("quote.A", 5, 9, "of a newer feed", 1).why == "of a newer feed"
