@@ -7,10 +7,11 @@ an entry of the folder (created, renamed, removed) once `sync_folder` returned, 
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
-__all__ = ["Disk"]
+__all__ = ["Disk", "is_full"]
 
 
 class Disk:
@@ -49,3 +50,8 @@ class Disk:
 
     def unlink(self, path: Path) -> None:
         path.unlink()
+
+
+def is_full(e: OSError) -> bool:
+    """Is it for want of room?"""
+    return e.errno in {errno.ENOSPC, errno.EDQUOT}

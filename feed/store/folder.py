@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from feed.errors import ArchiveBusy, LogBusy
+from feed.errors import ArchiveBusy, CallerError, LogBusy
 from feed.log import lifetime
 
-__all__ = ["COMPRESSED", "UNFINISHED", "Segment", "hold", "name", "segments"]
+__all__ = ["COMPRESSED", "UNFINISHED", "Segment", "hold", "name", "named", "segments"]
 
 COMPRESSED = ".zst"
-UNFINISHED = ".part"
+UNFINISHED = ".part.zst"
 _NAME = re.compile(r"(\d{20})-(\d{20})\.ticks(\.zst)?")
 
 _HIGHEST = str((1 << 64) - 1)
@@ -36,6 +36,17 @@ def name(epoch: int, first_seq: int) -> str:
     return f"{epoch:020}-{first_seq:020}.ticks"
 
 
+def named(path: Path) -> Segment:
+    """The segment that a file's name says it is.
+
+    :raises CallerError: it is no segment's name.
+    """
+    segment = _segment(path)
+    if segment is None:
+        raise CallerError("no segment's name", expected="EPOCH-FIRSTSEQ.ticks or .ticks.zst", found=path.name)
+    return segment
+
+
 def segments(folder: Path) -> list[Segment]:
     """Those that are there now, oldest first; of one that is there twice, plain and compressed, the compressed: it is
     renamed only when it is whole. A folder that does not exist has none."""
@@ -45,10 +56,8 @@ def segments(folder: Path) -> list[Segment]:
     except FileNotFoundError:
         return []
     for entry in entries:
-        match = _NAME.fullmatch(entry)
-        if match and max(match[1], match[2]) <= _HIGHEST:
-            epoch, first_seq = int(match[1]), int(match[2])
-            found[epoch, first_seq] = Segment(epoch, first_seq, folder / entry)
+        if segment := _segment(folder / entry):
+            found[segment.epoch, segment.first_seq] = segment
     return sorted(found.values())
 
 
@@ -67,3 +76,10 @@ def hold(folder: Path) -> int:
             where=str(folder),
             remedy=f"Stop it (kill {e.holder}) or give this feed another archive.path or feed.name",
         ) from None
+
+
+def _segment(path: Path) -> Segment | None:
+    match = _NAME.fullmatch(path.name)
+    if match is None or max(match[1], match[2]) > _HIGHEST:
+        return None
+    return Segment(int(match[1]), int(match[2]), path)

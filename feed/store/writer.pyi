@@ -1,15 +1,10 @@
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 from feed.log.reader import LogReader
 from feed.store.disk import Disk
-
-class Cut(NamedTuple):
-    """What begin() cut off: the last `bytes` of `file` were no whole block."""
-
-    file: Path
-    bytes: int
+from feed.store.recovery import Cut
 
 class StoreWriter:
     """The one writer of a folder; it holds the folder's lock until close().
@@ -21,10 +16,6 @@ class StoreWriter:
     :raises StoreError: the folder cannot be made or written.
     """
 
-    folder: Path
-    epoch: int
-    next_seq: int
-    durable_seq: int
     cut: list[Cut]
     def __init__(self, folder: Path, *, segment_bytes: int = 256 << 20, disk: Disk | None = None) -> None: ...
     def begin(self, epoch: int, topics: Iterable[tuple[int, str, str]]) -> None:
@@ -57,6 +48,17 @@ class StoreWriter:
         """
     def seal(self) -> Path | None:
         """End the open segment with its index; gives its path, None if it holds no record. The next take() begins another."""
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def epoch(self) -> int:
+        """0: none is begun."""
+    @property
+    def next_seq(self) -> int:
+        """Where to go on in this epoch; 0: nothing yet."""
+    @property
+    def durable_seq(self) -> int:
+        """All records up to here are on the disk, or recorded as missing; 0: none."""
     @property
     def written_seq(self) -> int:
         """The last seq that is written, durable or not; 0: none."""
