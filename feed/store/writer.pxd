@@ -8,6 +8,7 @@ from feed.store.tail cimport Tail
 
 cdef class StoreWriter:
     cdef readonly list cut
+    cdef readonly dict missed                    # records recorded as missing, by cause
     cdef Tail _tail
     cdef object _lock
     cdef bint _doubted                           # begin() could not make durable what it found

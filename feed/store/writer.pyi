@@ -11,12 +11,15 @@ class StoreWriter:
 
     One thread calls everything but sync(), which another may call meanwhile.
 
+    `missed` counts the records that were recorded as missing since this writer was made, by cause.
+
     :param segment_bytes: a segment ends when it holds so many bytes of frames.
     :raises ArchiveBusy: another process writes here.
     :raises StoreError: the folder cannot be made or written.
     """
 
     cut: list[Cut]
+    missed: dict[str, int]
     def __init__(self, folder: Path, *, segment_bytes: int = 256 << 20, disk: Disk | None = None) -> None: ...
     def begin(self, epoch: int, topics: Iterable[tuple[int, str, str]]) -> None:
         """Go on in this epoch, or begin it; segments of other epochs are sealed.

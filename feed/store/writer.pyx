@@ -43,6 +43,7 @@ cdef class StoreWriter:
             raise MemoryError
         self._tail = Tail(folder, segment_bytes, disk or Disk())
         self.cut = []
+        self.missed = {}
         try:
             if not folder.is_dir():
                 folder.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -240,7 +241,9 @@ cdef class StoreWriter:
         head.nbytes = TC_CAUSE_BYTES
         head.first_seq = first
         head.last_seq = last
-        return self._tail.put(self._memory)
+        self._tail.put(self._memory)
+        self.missed[cause.decode()] = self.missed.get(cause.decode(), 0) + last - first + 1
+        return 0
 
     def _free(self) -> None:
         if self._lock is not None:
