@@ -19,6 +19,8 @@ ctypedef struct columns_t:
     uint64_t* ts_sent
     uint8_t* records
     uint32_t* topics
+    uint32_t* folded
+    uint16_t* flags
     uint32_t count
     uint32_t room
     uint32_t record_bytes
@@ -43,3 +45,5 @@ cdef class Batch:
 
     @staticmethod
     cdef Batch of(Block block, Names names, uint64_t ts_bot)
+
+    cdef size_t _behind_records(self)

@@ -47,7 +47,7 @@ cdef class Block:
         columns.schema_id = schema_id
         columns.room = room
         columns.record_bytes = BY_ID[schema_id].record_bytes
-        self.memory = np.empty(n * (4 * 8 + columns.record_bytes + 4), dtype=np.uint8)
+        self.memory = np.empty(n * (4 * 8 + columns.record_bytes + 4 + 4 + 2), dtype=np.uint8)
         cdef uint8_t[::1] view = self.memory
         columns.seq = <uint64_t*>&view[0]
         columns.topic_seq = columns.seq + n
@@ -55,6 +55,8 @@ cdef class Block:
         columns.ts_sent = columns.ts_in + n
         columns.records = <uint8_t*>(columns.ts_sent + n)
         columns.topics = <uint32_t*>(columns.records + n * columns.record_bytes)
+        columns.folded = columns.topics + n
+        columns.flags = <uint16_t*>(columns.folded + n)
 
     cdef bint unused(self) noexcept:
         return Py_REFCNT(<PyObject*>self.memory) == 1
@@ -64,7 +66,8 @@ cdef class Batch:
     """Ticks of one schema, in order; arrays of equal length. Keep it, or any array of it, as long as you like.
 
     `records` is structured as the DBN record (prices int64 in 1e-9); `seq`, `topic_seq`, `ts_in`, `ts_sent`, `ts_bot`
-    are uint64, times in ns since 1970; `symbols` are str. An array is a view that is made when it is asked for.
+    are uint64, times in ns since 1970; `symbols` are str; `flags` and `folded` as of each tick. An array is a view that is
+    made when it is asked for.
     """
 
     @staticmethod
@@ -119,8 +122,18 @@ cdef class Batch:
     @property
     def topics(self):
         """A number for each tick's topic (uint32): equal numbers, equal topic, until the bot is attached anew."""
-        cdef size_t at = (32 + <size_t>self._dtype.itemsize) * self._room
-        return np.ndarray((self._count,), np.uint32, self._memory, at)
+        return np.ndarray((self._count,), np.uint32, self._memory, self._behind_records())
+
+    @property
+    def folded(self):
+        return np.ndarray((self._count,), np.uint32, self._memory, self._behind_records() + 4 * <size_t>self._room)
+
+    @property
+    def flags(self):
+        return np.ndarray((self._count,), np.uint16, self._memory, self._behind_records() + 8 * <size_t>self._room)
+
+    cdef size_t _behind_records(self):
+        return (32 + <size_t>self._dtype.itemsize) * self._room
 
     def _words(self, column: int):
         return np.ndarray((self._count,), np.uint64, self._memory, 8 * column * <size_t>self._room)

@@ -1,11 +1,12 @@
-"""Keeps a delivery attached to its feed: finds the feed, chooses the way, notices when it goes and comes back.
+"""Keeps a delivery attached to its feed: finds the feed, notices when it goes and comes back, asks for what is missing.
 
-    nothing ──attach──▶ live ◀──heard again── stale (log's writer died, publisher hung up, heartbeats missing)
-       ▲                 │ log closed, or the directory names another place
-       └────detach───────┘
+    nothing ──attach──▶ history ──caught up──▶ live ◀──heard again── stale (log's writer died, publisher hung up,
+       ▲                   ▲                    │ │                          heartbeats missing)
+       │                   └────overtaken───────┘ │ log closed, or the directory names another place
+       └────detach────────────────────────────────┘
 
 A feed that is not there is waited for with growing pauses and said once in the log. The numbering outlives every change
-of link, so what was missed meanwhile is told as gaps.
+of link, so what was missed meanwhile is fetched, or told as gaps. Which link it is to be, bots/route.py says.
 """
 
 from __future__ import annotations
@@ -19,31 +20,34 @@ import zmq
 from bots.delivery import Delivery
 from bots.directory import ControlClient, Directory
 from bots.gap import EVERYTHING, Gap, Losses
+from bots.links.history import HistoryLink
 from bots.links.shm import ShmLink
 from bots.links.zmq import ZmqLink
+from bots.mending import Mender
 from bots.report import Reporter
-from feed.clock import boot_id, monotonic_ns, now_ns
-from feed.errors import ControlError, LogError, TickcastError
-from feed.log.place import directory as log_directory
-from feed.wire.records import BY_ID, BY_WORD
+from feed.clock import monotonic_ns, now_ns
+from feed.errors import ControlError, StaleData, TickcastError
+from feed.wire.records import BY_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from bots.links.link import Link
-    from feed.wire.topics import Pattern
+    from bots.position import Position
+    from bots.route import Route
+    from bots.slow import Policies
 
-__all__ = ["TRANSPORTS", "Connection"]
+__all__ = ["Connection"]
 
-TRANSPORTS = ("auto", "shm", "ipc", "tcp")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 ASK_S = 0.25
 PROVE_SLICE_NS = 100_000_000
-RESTART_NS = 3_000_000_000
-"""How long `auto` waits for a log that was there before, rather than take tcp."""
 LATE_NS = 200_000_000
 """How late a heartbeat may be beyond two intervals."""
+
+CAUGHT_UP_TICKS = 1000
+"""Who is no further behind than that is live: a moving feed always has some ticks under way."""
 
 log = logging.getLogger("bots")
 
@@ -53,22 +57,30 @@ class Connection:
 
     def __init__(
         self,
-        patterns: Sequence[Pattern],
-        schemas: Sequence[str] | None,
+        route: Route,
+        policies: Policies,
         *,
         feed: str,
-        transport: str,
         log_at: Path | None,
         endpoint: str | None,
-        hwm: int,
-        start: str | int,
         name: str,
+        state: bool,
         stream: bool,
         spin: bool,
+        behind_ns: int,
+        patience_ns: int,
     ) -> None:
-        self.patterns = patterns
-        self.schemas = schemas
-        self.delivery = Delivery(self, stream, spin)
+        self.route = route
+        self.policies = policies
+        self.delivery = Delivery(
+            self,
+            stream,
+            spin,
+            patience_ns=patience_ns,
+            latest=frozenset() if stream else policies.having("latest"),
+            behind_ns=behind_ns,
+            stop=policies.having("stop"),
+        )
         self.losses = Losses()
         self.on_gap: Callable[[Gap], object] | None = None
         self.on_stale: Callable[[], object] | None = None
@@ -78,24 +90,23 @@ class Connection:
         self.overruns = 0
         self.overrun_records = 0
         self._feed = feed
-        self._transport = transport
         self._log_at = log_at
         self._endpoint = endpoint
-        self._hwm = hwm
-        self._start = start
         self._name = name
+        self._state = state
+        self._stream = stream
+        self._position: Position | None = None
         self._control: ControlClient | None = None
         self._reporter: Reporter | None = None
-        self._heartbeat_ns = 1_000_000_000
+        self._mender: Mender | None = None
         self._frames = 0
         self._heard_ns = 0
         self._caught_up = True
-        self._shm_failed_ns = 0
+        self._joined = False
         self._outdated = 0
         self._told_why = ""
         self._pause_s = FIRST_PAUSE_S
         self._try_at_ns = 0
-        self._left: tuple[int, int] | None = None
         self._logged_gaps = 0
         self._log_gaps_at_ns = 0
 
@@ -109,6 +120,8 @@ class Connection:
         if self._log_at is None and self._endpoint is None and self._control is None:
             self._control = ControlClient(self._feed)
             self._reporter = Reporter(self._control, self._name)
+            texts = [pattern.text for pattern in self.route.patterns]
+            self._mender = Mender(self.delivery.recovery, self._control, texts, self.route.schemas)
         deadline_ns = monotonic_ns() + int(timeout * 1e9) if timeout is not None else None
         while not self.delivery.stopped:
             why = "" if self.link is not None else self._try(wait=True)
@@ -132,10 +145,19 @@ class Connection:
         if self._reporter is not None and self.link is not None:
             self._report(now_ns())  # the last second's figures
         self._drop()
+        self.route.close()
         if self._control is not None:
             self._control.close()
-            self._control = None
-            self._reporter = None
+            self._control = self._reporter = self._mender = None
+        if self._position is not None:
+            self._position.close()
+
+    def remember(self, position: Position) -> None:
+        """Be a durable bot: go on where `position` stands, and keep it."""
+        self._position = position
+        self.delivery.remember(position)
+        if position.epoch:
+            self.route.left = (position.epoch, position.seq)
 
     def lag(self) -> tuple[int, int | None]:
         """How far behind: ns, and ticks of all topics where the transport can tell."""
@@ -147,27 +169,75 @@ class Connection:
 
     def wanted(self, schema_id: int, symbol: str) -> bool:
         schema = BY_ID.get(schema_id)
-        if schema is None or (self.schemas is not None and schema.word not in self.schemas):
+        if schema is None or (self.route.schemas is not None and schema.word not in self.route.schemas):
             return False
-        return any(pattern.matches(symbol) for pattern in self.patterns)
+        return any(pattern.matches(symbol) for pattern in self.route.patterns)
 
-    def hole(self, topic: tuple[int, str], first: int, last: int, cause: str) -> None:
+    def newest(self, schema_id: int) -> bool:
+        return not self._stream and self.policies.of(schema_id) == "latest"
+
+    def fills(self, topic: tuple[int, str], first: int, last: int, cause: str) -> bool:
+        """Ask for a hole? What the log has lost only an archive can still have."""
+        if self._mender is None or self.policies.of(topic[0]) == "stop":
+            return False
+        return not isinstance(self.link, ShmLink) or self.route.archive is not None
+
+    def gap(self, topic: tuple[int, str], first: int, last: int, cause: str) -> None:
         schema_id, symbol = topic
-        self._tell_gap(Gap(f"{BY_ID[schema_id].word}.{symbol}", first, last, cause, self.delivery.epoch))
+        gap = Gap(f"{BY_ID[schema_id].word}.{symbol}", first, last, cause, self.delivery.epoch)
+        self._tell_gap(gap)
+        if self.policies.of(schema_id) == "stop":
+            found = f"{first} to {last} of {gap.topic} did not come: {cause}"
+            raise StaleData("ticks are missing", found=found, remedy="slow=fill goes on without them")
+
+    def late(self, topic: str, age_ns: int) -> None:
+        raise StaleData("the bot is behind", found=f"{topic} is {age_ns / 1e6:.1f} ms old")
 
     def epoch(self, old: int, new: int) -> None:
-        log.warning("the feed began a new epoch: its log was lost, so what the old one still had is not known")
+        if isinstance(self.link, HistoryLink):
+            log.info("the old epoch is complete; a new one begins")
+        else:
+            log.warning("the feed began a new epoch: its log was lost, so what the old one still had is not known")
         self._tell_gap(Gap(EVERYTHING, 0, 0, "epoch", new))
+
+    def leaves(self) -> bool:
+        """A new epoch shows: a durable bot finishes the old one from history first."""
+        if self._position is None or isinstance(self.link, HistoryLink) or self._control is None:
+            return False
+        epoch, seq = self.delivery.epoch, self.delivery.seq
+        self._drop()
+        self.route.left = (epoch, seq)
+        self._try_at_ns = 0
+        return True
 
     def overrun(self, first: int, last: int) -> None:
         self.overruns += 1
         self.overrun_records += last - first + 1
+        if isinstance(self.link, HistoryLink):
+            log.warning("history lacks %d records of all topics", last - first + 1)
+            return
         log.warning("too slow: overtaken by the feed, %d records of all topics went by unread", last - first + 1)
+        if isinstance(self.link, ShmLink) and self._needs_all() and self.route.archive is not None:
+            shm = self.link
+            self.route.left = (shm.epoch, first)
+            link = self.route.begin(shm, self._control)
+            if link is not shm:
+                self.delivery.detach()
+                self._attach(link, shm.epoch)
 
     def closed(self) -> None:
-        """The log ended: leave it, and look for the feed again."""
-        self._drop()
-        self._lose("the feed ended")
+        """History has ended, and the log follows; or the log ended: leave it, and look for the feed again."""
+        if isinstance(self.link, HistoryLink):
+            history = self.link
+            link = self.route.after(history)
+            self.link = None
+            self.delivery.detach()
+            history.close()
+            if link is not None:
+                self._attach(link)
+        else:
+            self._drop()
+            self._lose("the feed ended")
         self._try_at_ns = 0
 
     def look(self, now_ns: int, idle: bool) -> None:
@@ -175,8 +245,11 @@ class Connection:
         if self.link is None:
             if monotonic_ns() >= self._try_at_ns:
                 self._look_for_feed()
-        else:
+        elif not isinstance(self.link, HistoryLink):
             self._check_life()
+        if self._mender is not None and self.link is not None:
+            self._mender.look()
+            self.delivery.overdue()
         if self._reporter is not None and self.link is not None and self._reporter.due(now_ns, idle):
             self._report(now_ns)
         if self._logged_gaps != sum(self.losses.gaps.values()) and monotonic_ns() >= self._log_gaps_at_ns:
@@ -199,7 +272,7 @@ class Connection:
         elif self.link.transport == "shm":
             if not self.live:
                 self._heard()
-        elif now - self._heard_ns > 2 * self._heartbeat_ns + LATE_NS:
+        elif now - self._heard_ns > 2 * self.route.heartbeat_ns + LATE_NS:
             self._lose(f"nothing heard of the feed for {(now - self._heard_ns) / 1e9:.1f} s")
         # Only the directory tells a clock that was set back (a new epoch that looks older) from stragglers.
         lost = not self.live or self.delivery.outdated != self._outdated
@@ -209,13 +282,23 @@ class Connection:
     def _heard(self) -> None:
         self._frames = self.delivery.frames
         self._heard_ns = monotonic_ns()
-        if self.link is not None and not self.live:
+        if self.link is not None and not self.live and self._settled():
             self.live = True
             if self._told_why:
                 log.warning("the feed is there, over %s", self.link.transport)
                 self._told_why = ""
             if self.on_live is not None:
                 self.on_live()
+
+    def _settled(self) -> bool:
+        """Is what the bot began with over: states asked for, history, its last holes?"""
+        if isinstance(self.link, HistoryLink) or self.delivery.recovery.joining:
+            return False
+        if self._joined:
+            return True
+        lag = self.link.lag() if self.link is not None else None
+        self._joined = self.delivery.recovery.holes == 0 and (self._caught_up if lag is None else lag < CAUGHT_UP_TICKS)
+        return self._joined
 
     def _lose(self, why: str) -> None:
         if not self.live:
@@ -251,9 +334,9 @@ class Connection:
         """
         try:
             if self._log_at is not None:
-                self._take(self._open_log(self._log_at))
+                self._take(self.route.begin(self.route.open_log(self._log_at), None))
             elif self._endpoint is not None:
-                self._take(self._open_endpoint(self._endpoint))
+                self._take(self.route.open_endpoint(self._endpoint))
             else:
                 assert self._control is not None
                 directory = self._control.directory(ASK_S) if wait else self._control.directory_soon(ASK_S)
@@ -268,90 +351,58 @@ class Connection:
 
     def _follow(self, directory: Directory) -> None:
         """Attach where the directory says."""
-        here = directory.boot_id == boot_id()
-        same_epoch = directory.epoch == self.delivery.epoch
-        if self._transport == "shm" or (self._transport == "auto" and here):
-            if isinstance(self.link, ShmLink) and same_epoch:
-                return
-            try:
-                link = self._open_log(log_directory(directory.feed))
-                if link.epoch != directory.epoch:
-                    found = link.epoch
-                    link.close()
-                    raise LogError(
-                        "the log on this host is another feed's",
-                        expected=directory.epoch,
-                        found=found,
-                        where=directory.log_path,
-                        remedy="Is TICKCAST_LOG_ROOT the same for feed and bot?",
-                    )
-            except LogError as error:
-                if self._transport == "shm" or self._between_logs():
-                    raise
-                log.info("no shared memory, so tcp: %s", error)
-            else:
-                self._take(link)
-                return
-        wanted = "tcp" if self._transport == "auto" else self._transport
-        publisher = directory.find(wanted)
-        if publisher is None:
-            offered = ", ".join(sorted({each.transport for each in directory.transports})) or "none"
-            raise ControlError(f"the feed does not publish over {wanted}", expected=offered, where=self._feed)
         assert self._control is not None
-        endpoint = self._control.reach(publisher.endpoint)
-        self._heartbeat_ns = publisher.heartbeat_ns
-        if isinstance(self.link, ZmqLink) and self.link.endpoint == endpoint and same_epoch:
-            return
-        self._take(self._open_endpoint(endpoint), directory.epoch)
+        link = self.route.follow(directory, self._control, self.link, self.delivery.epoch)
+        if link is not None:
+            self._take(link, directory.epoch)
 
-    def _between_logs(self) -> bool:
-        """Was the log readable here until just now? Then the feed is only starting again, and tcp would be hasty."""
-        now = monotonic_ns()
-        self._shm_failed_ns = self._shm_failed_ns or now
-        return self._left is not None and now - self._shm_failed_ns < RESTART_NS
-
-    def _open_log(self, at: Path) -> ShmLink:
-        """A link on a log: where the last one left it, from its first record if it is a new one, else as was asked."""
-        self._remember()
-        if self._left is None:
-            return ShmLink(at, self._name, self._start)
-        epoch, position = self._left
-        link = ShmLink(at, self._name)
-        same = link.epoch == epoch
-        link.close()
-        return ShmLink(at, self._name, position if same else "begin")
-
-    def _open_endpoint(self, endpoint: str) -> ZmqLink:
-        schemas = self.schemas if self.schemas is not None else list(BY_WORD)
-        prefixes = {pattern.prefix(schema) for pattern in self.patterns for schema in schemas}
-        return ZmqLink(endpoint, sorted(prefixes), self._hwm)
-
-    def _take(self, link: ShmLink | ZmqLink, epoch: int = 0) -> None:
+    def _take(self, link: Link, epoch: int = 0) -> None:
+        left = self.route.left
         self._drop()
-        self._shm_failed_ns = 0
+        self.route.left = left
+        self._attach(link, epoch)
+
+    def _attach(self, link: Link, epoch: int = 0) -> None:
         self.link = link
         self._frames = -1
+        self._joined = False
+        first = self.delivery.epoch == 0
         if isinstance(link, ShmLink):
-            self.delivery.attach(link, link.epoch, "overrun")
+            epoch = link.epoch
+            self.delivery.attach(link, epoch, "overrun")
+        elif isinstance(link, HistoryLink):
+            self.live = False
+            self.delivery.attach(link, link.first_epoch, "expired")
+            return
         else:
             self.delivery.attach(link, epoch, "slow")
+        if first and self._state and self._mender is not None:
+            self.delivery.recovery.join()
+        if self._position is not None and not self._position.epoch and epoch:
+            self._position.begin(epoch, max(1, link.passed()))
 
     def _drop(self) -> None:
-        self._remember()
+        if isinstance(self.link, ShmLink):
+            self.route.left = self.link.epoch, self.link.passed()
+        elif isinstance(self.link, HistoryLink):
+            self.route.left = self.link.epoch or self.link.first_epoch, self.link.passed()
+        elif self._position is not None and self.delivery.epoch:
+            self.route.left = self.delivery.epoch, self.delivery.seq
         if self.link is not None:
             left, self.link = self.link, None
             self.delivery.detach()
             left.close()
 
-    def _remember(self) -> None:
-        if isinstance(self.link, ShmLink):
-            self._left = self.link.epoch, self.link.position
+    def _needs_all(self) -> bool:
+        """Is there a schema of which every tick counts?"""
+        words = self.route.schemas
+        return any(words is None or BY_ID[each].word in words for each in self.policies.having("fill"))
 
     def _prove(self, deadline_ns: int | None) -> str:
         """Wait until the subscription is in force; gives why it is not, after a heartbeat's time at most."""
         if not isinstance(self.link, ZmqLink):
             return ""
-        until_ns = monotonic_ns() + self._heartbeat_ns + LATE_NS
+        until_ns = monotonic_ns() + self.route.heartbeat_ns + LATE_NS
         if deadline_ns is not None:
             until_ns = min(until_ns, deadline_ns)
         while not self.delivery.stopped:

@@ -6,6 +6,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from bots.batch cimport Names, columns_t
 from bots.links.link cimport Link, run_t
 from bots.order cimport TopicOrder, verdict_t
+from bots.position cimport Position
+from bots.recovery cimport Recovery
 from bots.ticks cimport Tick
 from feed.metrics.histogram cimport Histogram
 
@@ -13,6 +15,7 @@ cdef enum:
     STEP_VERDICT = 16       # beside LINK_*: a hole or a new epoch is to be told first
     STEP_BLOCK = 17         # a block is needed for the run's schema
     STEP_FULL = 18          # as many as were asked for
+    STEP_CLOSE = 19         # an answer has gone out whole
     SCHEMAS_ROOM = 14       # schema ids are below
 
 cdef enum:
@@ -23,10 +26,14 @@ cdef class Delivery:
     cdef Link source                # where ticks come from
     cdef Link link                  # the same, or stream order over it
     cdef TopicOrder order
+    cdef readonly Recovery recovery
     cdef Names names
     cdef run_t run
     cdef verdict_t verdict
     cdef uint32_t at                # next record of the run
+    cdef bint mended                # the run came from recovery, not live
+    cdef run_t parked               # the first run of a new epoch, while what was kept of the old one goes out
+    cdef bint has_parked
     cdef int pending                # what step() must be told has been dealt with
     cdef bint spin, stream
     cdef readonly bint stopped
@@ -35,7 +42,23 @@ cdef class Delivery:
     cdef readonly Histogram wire, total, handler
     cdef readonly Tick current      # given to a callback last
     cdef uint64_t look_at           # wall ns: when hooks.look() is due
+    # --- durable: what was handed out last, and where it stands in `position` ---
+    cdef Position position          # or None
+    cdef uint32_t* marks            # by topic: entry of the position
+    cdef uint32_t mark_room
+    cdef int in_hand                # IN_HAND_*
+    cdef uint32_t hand_entry
+    cdef uint64_t hand_due, seq_handed
+    cdef object handed_blocks
+    cdef uint32_t* handed_marks     # `marks` of the link that they came from, if it is gone
+    cdef uint64_t repeated          # up to this seq ticks were handed out before a restart
+    cdef readonly uint64_t seq      # nothing below is missing in the stream, but for topics that wait
+    cdef uint64_t folded_before     # over links before this one
     cdef object hooks
+    cdef object latest              # schema ids that are conflated when the bot is behind,
+    cdef uint64_t behind_ns         # which it is when a tick is older than that
+    cdef uint32_t stops             # bit per schema id: its ticks are refused then
+    cdef bint late
     cdef dict carried               # (schema id, symbol) -> topic_seq due, from the link before
     cdef object ready               # batches that are done
     cdef list blocks                # by schema id: blocks to fill again
@@ -52,9 +75,17 @@ cdef class Delivery:
     cdef Tick next_tick(self, uint64_t deadline_ns)
     cdef Tick tick(self)
     cdef void measure(self, Tick tick, uint64_t now) noexcept
+    cdef int refuse(self, Tick tick) except -1
     cdef int finish(self) except -1
     cdef int open_block(self, uint16_t schema_id, uint32_t room) except -1
     cdef int resolve(self, uint32_t topic) except -1
     cdef int overrun(self) except -1
     cdef int suspect_all(self) except -1
-    cdef int hole(self) except -1
+    cdef int judged(self) except -1
+    cdef int _mark(self, uint32_t topic, uint16_t schema_id, str symbol) except -1
+    cdef void commit(self) noexcept nogil
+    cdef void _hand(self, uint32_t topic, uint64_t topic_seq, uint64_t seq) noexcept nogil
+    cdef int _hand_batches(self) except -1
+    cdef int _commit_batches(self) except -1
+    cdef int tell_gaps(self, list gaps) except -1
+    cdef bint mending(self) noexcept

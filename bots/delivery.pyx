@@ -2,9 +2,9 @@
 """From a link to the bot: take runs, order them, hand their records over as ticks, as batches or to callbacks.
 
     link.next() ──▶ order.judge() ──▶ step(): a record is at hand, or a code
-                                         ├──▶ __next__, recv     one tick object
-                                         ├──▶ recv_many          numpy columns
-                                         └──▶ dispatch           callbacks
+                       │    ▲            ├──▶ __next__, recv     one tick object
+                       ▼    │            ├──▶ recv_many          numpy columns
+                      recovery           └──▶ dispatch           callbacks
 
 step() never needs the GIL and raises nothing. Everything that needs Python (a new topic, a hole, a link that closed)
 comes out of it as a code, waits in `pending` until event() has dealt with it, and only then does the stream go on.
@@ -20,28 +20,44 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_GET_ITEM
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
 from bots.batch cimport Batch, Block
+from bots.conflate cimport Conflate
 from bots.links.link cimport LINK_CLOSED, LINK_LOST, LINK_NONE, LINK_RUN, LINK_SKIPPED, LINK_TOPIC
-from bots.order cimport IS_DROPPED, IS_EPOCH, IS_HOLE
+from bots.order cimport IS_DROPPED, IS_EPOCH, IS_FLUSH, IS_HELD, IS_HOLE
+from bots.position cimport Position
+from bots.recovery cimport MEND_CLOSE, MEND_NONE, Recovery
 from bots.stream cimport StreamHold
 from bots.ticks cimport new_tick
 from feed.clock cimport mono_ns, wall_ns
 from feed.metrics.histogram cimport tc_histogram_record
-from feed.wire.frames cimport tc_wire_step, tc_wire_trailer
+from feed.wire.frames cimport (
+    TC_FLAG_CONFLATED,
+    TC_FLAG_REPLAYED,
+    TC_FLAG_SNAPSHOT,
+    tc_wire_step,
+    tc_wire_trailer,
+)
 
 from bots.order import CAUSES, TopicOrder
-from feed.wire.records import SCHEMAS
+from feed.wire.records import BY_ID, SCHEMAS
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject* o) nogil
 
+IN_STREAM_ORDER = ("shm", "history")
+
+cdef uint64_t MENDING_NS = 1_000_000
 cdef uint64_t SLICE_NS = 100_000_000        # longest sleep between two looks at signals, the link's health and stop()
 cdef uint64_t NEVER = 0xFFFFFFFFFFFFFFFF
 
 cdef enum:
     LOOK_EVERY = 1024       # ticks between two looks at signals and the clock where the bot's own code does not run
+    IN_HAND_NOTHING = 0
+    IN_HAND_TICK = 1
+    IN_HAND_BATCHES = 2
     BLOCKS_KEPT = 4         # per schema; a bot that keeps more batches than that pays for new memory
 
 assert max(schema.id for schema in SCHEMAS) < SCHEMAS_ROOM
@@ -50,8 +66,12 @@ assert max(schema.id for schema in SCHEMAS) < SCHEMAS_ROOM
 cdef class Delivery:
     """`hooks` is told what is not a tick, always in the thread that delivers:
 
-    wanted(schema_id, symbol) -> bool, hole(topic, first, last, cause), epoch(old, new), overrun(first, last), closed(),
-    look(now_ns, idle) about ten times a second; `idle`: nothing was waiting just now.
+    wanted(schema_id, symbol) -> bool, newest(schema_id) -> bool: does only its newest matter?
+    fills(topic, first, last, cause) -> bool: is a hole to be asked for?   gap(topic, first, last, cause): it is one for good
+    late(topic, age_ns): a tick of policy "stop" is too old; raises   leaves() -> bool: a new epoch shows, and was it left?
+    epoch(old, new), overrun(first, last), closed()
+    look(now_ns, idle) about ten times a second, a thousand times while something is asked for; `idle`: nothing was waiting
+    just now.
     """
 
     def __cinit__(self):
@@ -59,8 +79,15 @@ cdef class Delivery:
         memset(self.filling, 0, sizeof(self.filling))
         memset(&self.run, 0, sizeof(self.run))
 
-    def __init__(self, hooks, stream: bool = False, spin: bool = False) -> None:
+    def __init__(
+        self, hooks, stream: bool = False, spin: bool = False, *, patience_ns: int = 10_000_000_000,
+        latest: frozenset = frozenset(), behind_ns: int = 100_000_000, stop: frozenset = frozenset(),
+    ) -> None:
         self.hooks = hooks
+        self.latest = latest
+        self.behind_ns = behind_ns
+        for schema_id in stop:
+            self.stops |= 1 << <int>schema_id
         self.stream = stream
         self.spin = spin
         self.wire = Histogram()
@@ -73,9 +100,13 @@ cdef class Delivery:
         self.names = Names()
         self.order = TopicOrder()
         self.source = self.link = Link()
+        self.recovery = Recovery(self._meet, patience_ns)
+        self.recovery.attach(self.link, self.order)
 
     def __dealloc__(self):
         cdef int i, k
+        free(self.marks)
+        free(self.handed_marks)
         for i in range(SCHEMAS_ROOM):
             for k in range(POOL):
                 if self.pool[i][k] != NULL:
@@ -91,6 +122,7 @@ cdef class Delivery:
         """
         cdef TopicOrder old = self.order
         before = self.order.epoch
+        self.folded_before = self.folded
         self.carried.update(self._numbering())
         self.order = TopicOrder(cause)
         if epoch and before and epoch != before:
@@ -99,13 +131,25 @@ cdef class Delivery:
         else:
             self.order.begin(epoch or before, reborn=old.reborn)
         self.order.duplicates, self.order.outdated = old.duplicates, old.outdated
+        self.order.guarded = self.position is not None
+        if self.in_hand == IN_HAND_BATCHES and self.handed_marks == NULL:
+            self.handed_marks, self.marks, self.mark_room = self.marks, NULL, 0
         self.names = Names()
         self.source = link
-        self.link = StreamHold(link) if self.stream and link.transport != "shm" else link
+        self.link = StreamHold(link) if self.stream and link.transport not in IN_STREAM_ORDER else link
+        if self.latest and not self.stream:
+            self.link = Conflate(self.link, self.latest, self.behind_ns)
+        self.recovery.attach(link, self.order)
+        self.has_parked = False
+        self.mended = False
         self.run.count = 0
         self.at = 0
         self.pending = 0
         if self.order.epoch != before and before:
+            self.seq = 1
+            if self.position is not None:
+                self.position.begin(self.order.epoch)
+                self.in_hand = IN_HAND_NOTHING
             self.hooks.epoch(before, self.order.epoch)
         if self.carried:
             self.suspect_all()
@@ -128,6 +172,14 @@ cdef class Delivery:
     @property
     def malformed(self) -> int:
         return self.source.malformed
+
+    @property
+    def folded(self) -> int:
+        """Ticks that newer ones of their topic stand for, folded here."""
+        cdef uint64_t folded = self.order.covered
+        if isinstance(self.link, Conflate):
+            folded += (<Conflate>self.link).folded
+        return folded + self.folded_before
 
     @property
     def duplicates(self) -> int:
@@ -154,19 +206,50 @@ cdef class Delivery:
     cdef int step(self) noexcept nogil:
         """LINK_RUN: record `at` of `run` is to be delivered. Else nothing is at hand, or event() is to be called."""
         cdef int what
+        if self.in_hand == IN_HAND_TICK:
+            self.commit()
         if self.pending:
             return self.pending
         if self.at < self.run.count:
             return LINK_RUN
         while True:
-            what = self.link.next(&self.run)
-            if what == LINK_RUN:
+            # What was missing and what comes live take turns: neither may hold up the other.
+            self.mended = self.recovery.ready and not self.mended
+            if self.mended:
+                what = self.recovery.give(&self.run, &self.verdict)
+                if what == MEND_NONE:
+                    continue
+                if what == MEND_CLOSE:
+                    self.run.count = 0
+                    self.at = 0
+                    self.pending = STEP_CLOSE
+                    return STEP_CLOSE
+            elif self.has_parked:
+                if self.recovery.ready:
+                    continue
+                self.has_parked = False
+                self.run = self.parked
                 self.order.judge(&self.run, &self.verdict)
+                what = LINK_RUN
+            else:
+                what = self.link.next(&self.run)
+                if what == LINK_RUN:
+                    self.order.judge(&self.run, &self.verdict)
+                    if self.recovery.hold_count == 0 and self.run.seq > self.seq:
+                        self.seq = self.run.seq
+            if what == LINK_RUN or self.mended:
                 self.at = self.verdict.skip
+                if self.verdict.covered:
+                    self.run.flags |= TC_FLAG_CONFLATED
+                    self.run.folded += self.verdict.covered
                 if self.verdict.what:
+                    if self.verdict.what & IS_HELD:
+                        self.recovery.keep(&self.run)
+                        self.at = self.run.count
+                        continue
                     if self.verdict.what & IS_DROPPED:
                         self.at = self.run.count
-                    if self.verdict.what & (IS_HOLE | IS_EPOCH):
+                    if self.verdict.what & (IS_HOLE | IS_EPOCH | IS_FLUSH):
                         self.pending = STEP_VERDICT
                         return STEP_VERDICT
                 if self.at < self.run.count:
@@ -174,6 +257,8 @@ cdef class Delivery:
                 continue
             self.run.count = 0
             self.at = 0
+            if what == LINK_NONE and self.recovery.ready:
+                continue
             if what == LINK_NONE:
                 if self.order.suspect_count and self.order.settle(&self.verdict):
                     self.pending = STEP_VERDICT
@@ -189,7 +274,9 @@ cdef class Delivery:
         if what == LINK_TOPIC:
             self.resolve(self.run.topic)
         elif what == STEP_VERDICT:
-            self.hole()
+            self.judged()
+        elif what == STEP_CLOSE:
+            self.tell_gaps(self.recovery.close_answer(mono_ns()))
         elif what == LINK_LOST:
             self.overrun()
         elif what == LINK_CLOSED:
@@ -206,20 +293,104 @@ cdef class Delivery:
                 self.order.start(topic, due, True)
             else:
                 self.order.start(topic, *self.source.baseline(topic))
+            if self.hooks.newest(schema_id):
+                self.order.newest(topic)
+            if self.recovery.joining:
+                self.recovery.new(topic, mono_ns())
+            if self.position is not None:
+                self._mark(topic, schema_id, symbol)
         self.source.want(topic, wanted)
         return 0
 
-    cdef int hole(self) except -1:
-        """A hole was found. The one place where it is known and still open: recovery would take it here.
-
-        `verdict` says which topic_seqs are missing, `run` is what came behind them and has not been delivered yet.
-        """
+    cdef int judged(self) except -1:
+        """The order found a hole or a new epoch; `run` is what came behind it and has not been delivered yet."""
         cdef verdict_t verdict = self.verdict
+        cdef uint64_t first = verdict.first
+        cdef uint32_t folded = 0
+        if verdict.what & IS_FLUSH and self.hooks.leaves():
+            return 0        # a durable bot: first all of the old epoch, from history
+        if verdict.what & IS_FLUSH:
+            # Nothing of the old epoch can come any more, but what was kept of it goes out before the new one begins.
+            self.order.guarded = False
+            self.parked = self.run
+            self.has_parked = True
+            self.run.count = 0
+            return self.tell_gaps(self.recovery.abandon("epoch"))
         if verdict.what & IS_EPOCH:
+            self.seq = 1
+            if self.position is not None:
+                self.position.begin(self.order.epoch)
+                self.order.guarded = True
             self.hooks.epoch(0, self.order.epoch)
-        if verdict.what & IS_HOLE:
-            self.hooks.hole(self.source.topic(verdict.topic), verdict.first, verdict.last, CAUSES[verdict.cause])
+        if not verdict.what & IS_HOLE:
+            return 0
+        topic = self.source.topic(verdict.topic)
+        cause = CAUSES[verdict.cause]
+        # In an answer a hole is what the feed itself no longer has; between what was kept it is as good as any.
+        if (self.mended and self.run.flags & TC_FLAG_REPLAYED) or not self.hooks.fills(topic, first, verdict.last, cause):
+            self.hooks.gap(topic, first, verdict.last, "expired" if self.mended else cause)
+            return 0
+        if self.order.topics[verdict.topic].newest:
+            folded = <uint32_t>(verdict.last - first)
+        self.recovery.hole(verdict.topic, first, verdict.last, verdict.seq_from, self.run.seq, mono_ns(), folded)
+        if self.at < self.run.count:
+            self.recovery.keep_first(&self.run)
+        self.run.count = 0
+        self.at = 0
+        self.look_at = 0
         return 0
+
+    def overdue(self) -> None:
+        """Tell the gaps of what has been waited for too long."""
+        self.tell_gaps(self.recovery.overdue(mono_ns()))
+
+    # --- what a durable bot has dealt with ------------------------------------------------------------------------------
+
+    def remember(self, Position position not None) -> None:
+        """Keep `position` as ticks are dealt with, and go on where it stands."""
+        self.position = position
+        self.order.guarded = True
+        self.carried = position.dues()
+        self.seq = position.seq
+        self.repeated = position.handed
+
+    cdef int _mark(self, uint32_t topic, uint16_t schema_id, str symbol) except -1:
+        cdef uint32_t room
+        if topic >= self.mark_room:
+            room = max(2 * self.mark_room, topic + 1, <uint32_t>256)
+            marks = <uint32_t*>realloc(self.marks, room * sizeof(uint32_t))
+            if marks == NULL:
+                raise MemoryError
+            self.marks = marks
+            self.mark_room = room
+        self.marks[topic] = self.position.put(schema_id, symbol, self.order.due(topic))
+        return 0
+
+    cdef void commit(self) noexcept nogil:
+        """The bot came for more: it is done with what it had."""
+        if self.in_hand == IN_HAND_TICK:
+            self.position.entry(self.hand_entry).due = self.hand_due
+        self.position.header.seq = self.seq_handed
+        self.in_hand = IN_HAND_NOTHING
+
+    cdef void _hand(self, uint32_t topic, uint64_t topic_seq, uint64_t seq) noexcept nogil:
+        self.in_hand = IN_HAND_TICK
+        self.hand_entry = self.marks[topic]
+        self.hand_due = topic_seq + 1
+        self.seq_handed = self.seq
+        if seq > self.position.header.handed:
+            self.position.header.handed = seq
+
+    cdef int tell_gaps(self, list gaps) except -1:
+        for topic, first, last, cause in gaps:
+            self.hooks.gap(self.source.topic(topic), first, last, cause)
+        return 0
+
+    def _meet(self, topic: int) -> bool:
+        """A topic that an answer has: is it wanted? The link may not have met it yet."""
+        if topic in self.source.unknown():
+            self.resolve(topic)
+        return self.names.get(topic) is not None
 
     cdef int overrun(self) except -1:
         self.hooks.overrun(self.source.lost_first, self.source.lost_last)
@@ -240,7 +411,7 @@ cdef class Delivery:
     cdef bint idle(self, uint64_t deadline_ns) except -1:
         """Nothing is waiting: look around, then sleep a slice. False once `deadline_ns` (monotonic) has passed."""
         cdef uint64_t now = mono_ns()
-        cdef uint64_t rest = SLICE_NS
+        cdef uint64_t rest = MENDING_NS if self.mending() else SLICE_NS
         if deadline_ns != NEVER:
             if now >= deadline_ns:
                 return False
@@ -248,6 +419,11 @@ cdef class Delivery:
         self.look(wall_ns(), True)
         if self.stopped:
             return True
+        if self.position is not None and self.recovery.hold_count == 0:
+            self.seq = max(self.seq, self.source.passed())
+            self.seq_handed = self.seq
+            if not self.in_hand:
+                self.position.header.seq = self.seq
         cdef Link source = self.source
         source.busy = True
         with nogil:
@@ -259,9 +435,13 @@ cdef class Delivery:
     cdef int look(self, uint64_t now, bint idle) except -1:
         """hooks.look(), if it is due. `now` is wall time; should it have stepped back, it is due."""
         if now >= self.look_at or now + SLICE_NS < self.look_at:
-            self.look_at = now + SLICE_NS
+            self.look_at = now + (MENDING_NS if self.mending() else SLICE_NS)
             self.hooks.look(now, idle)
         return 0
+
+    cdef bint mending(self) noexcept:
+        """Is an answer awaited, or about to be?"""
+        return self.recovery.hold_count != 0 or self.recovery.joining
 
     # --- ticks ------------------------------------------------------------------------------------------------------
 
@@ -295,6 +475,8 @@ cdef class Delivery:
                 tick = self.tick()
                 now = wall_ns()
                 self.measure(tick, now)
+                if self.late:
+                    self.refuse(tick)
                 if now >= self.look_at:
                     self.look(now, False)
                 return tick
@@ -339,9 +521,14 @@ cdef class Delivery:
             tick.seq += trailer.seq_delta
             tick.ts_in += trailer.ts_in_delta
         tick.topic_seq = self.run.topic_seq + self.at
+        tick.folded = self.run.folded if self.at == 0 else 0
         tick.ts_sent = self.run.ts_sent
         tick.flags = self.run.flags
         tick.symbol = <str>PyList_GET_ITEM(self.names.symbols, self.run.topic)
+        if self.position is not None:
+            if tick.seq <= self.repeated:
+                tick.flags |= TC_FLAG_REPLAYED
+            self._hand(self.run.topic, tick.topic_seq, tick.seq)
         self.at += 1
         self.ticks += 1
         return tick
@@ -349,9 +536,18 @@ cdef class Delivery:
     cdef void measure(self, Tick tick, uint64_t now) noexcept:
         cdef int64_t wire = <int64_t>(now - tick.ts_sent)
         tick.ts_bot = now
+        if tick.flags & (TC_FLAG_REPLAYED | TC_FLAG_SNAPSHOT):
+            return      # how late a repetition comes says nothing of the way
         self.last_lag_ns = wire if wire > 0 else 0
+        self.late = wire > <int64_t>self.behind_ns and (self.stops >> tick.schema_id) & 1
         tc_histogram_record(self.wire.h, wire)
         tc_histogram_record(self.total.h, <int64_t>(now - tick.ts_in))
+
+    cdef int refuse(self, Tick tick) except -1:
+        """Policy stop: rather nothing than this."""
+        self.late = False
+        self.hooks.late(tick.topic, self.last_lag_ns)
+        return 0
 
     # --- callbacks ----------------------------------------------------------------------------------------------------
 
@@ -386,6 +582,8 @@ cdef class Delivery:
                     tc_histogram_record(self.handler.h, <int64_t>(now - started))
                 started = now
                 self.measure(tick, now)
+                if self.late:
+                    self.refuse(tick)
                 self.current = tick
                 unended = True
                 handler(tick)
@@ -426,11 +624,13 @@ cdef class Delivery:
         cdef uint64_t deadline = _deadline(timeout)
         if n < 1:
             raise ValueError(f"n must be at least 1, not {n}")
+        if self.in_hand and not self.ready:
+            self._commit_batches()
         while not self.ready:
             what = self.collect(most, &total)
             if what == STEP_BLOCK:
                 self.open_block(self.run.schema, most)
-            elif what == LINK_TOPIC:
+            elif what in (LINK_TOPIC, STEP_CLOSE):
                 self.event(what)
             elif total:
                 self.finish()
@@ -479,6 +679,10 @@ cdef class Delivery:
                 to.topic_seq[to.count + i] = self.run.topic_seq + at + i
                 to.ts_sent[to.count + i] = self.run.ts_sent
                 to.topics[to.count + i] = self.run.topic
+                to.flags[to.count + i] = self.run.flags
+                to.folded[to.count + i] = 0
+            if at == 0:
+                to.folded[to.count] = self.run.folded
             if self.run.trailer != NULL:
                 for i in range(k):
                     trailer = tc_wire_step(self.run.trailer, at + i)
@@ -488,6 +692,33 @@ cdef class Delivery:
             self.at = at + k
             total[0] += k
         return STEP_FULL
+
+    cdef int _hand_batches(self) except -1:
+        cdef Block block
+        cdef uint32_t i
+        for block in self.open_blocks:
+            for i in range(block.columns.count):
+                if block.columns.seq[i] <= self.repeated:
+                    block.columns.flags[i] |= TC_FLAG_REPLAYED
+                self.position.header.handed = max(self.position.header.handed, block.columns.seq[i])
+        self.handed_blocks = list(self.open_blocks)
+        self.seq_handed = self.seq
+        self.in_hand = IN_HAND_BATCHES
+        return 0
+
+    cdef int _commit_batches(self) except -1:
+        cdef Block block
+        cdef uint32_t* marks
+        cdef uint32_t i
+        marks = self.handed_marks if self.handed_marks != NULL else self.marks
+        for block in self.handed_blocks:
+            for i in range(block.columns.count):
+                self.position.entry(marks[block.columns.topics[i]]).due = block.columns.topic_seq[i] + 1
+        self.handed_blocks = None
+        free(self.handed_marks)
+        self.handed_marks = NULL
+        self.commit()
+        return 0
 
     cdef int open_block(self, uint16_t schema_id, uint32_t room) except -1:
         cdef Block block
@@ -512,16 +743,22 @@ cdef class Delivery:
         cdef uint32_t i
         cdef int64_t wire
         cdef uint64_t now = wall_ns()
+        if self.position is not None:
+            self._hand_batches()
         for block in self.open_blocks:
             columns = &block.columns
             self.filling[columns.schema_id] = NULL
             if columns.count == 0:
                 continue
             for i in range(columns.count):
-                tc_histogram_record(self.wire.h, <int64_t>(now - columns.ts_sent[i]))
+                if columns.flags[i] & (TC_FLAG_REPLAYED | TC_FLAG_SNAPSHOT):
+                    continue
+                wire = <int64_t>(now - columns.ts_sent[i])
+                self.last_lag_ns = wire if wire > 0 else 0
+                tc_histogram_record(self.wire.h, wire)
                 tc_histogram_record(self.total.h, <int64_t>(now - columns.ts_in[i]))
-            wire = <int64_t>(now - columns.ts_sent[columns.count - 1])
-            self.last_lag_ns = wire if wire > 0 else 0
+            if (self.stops >> columns.schema_id) & 1 and self.last_lag_ns > self.behind_ns:
+                self.hooks.late(BY_ID[columns.schema_id].word, self.last_lag_ns)
             self.ticks += columns.count
             self.ready.append(Batch.of(block, self.names, now))
         self.open_blocks.clear()

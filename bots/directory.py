@@ -1,4 +1,6 @@
-"""The control address, seen from a bot: ask where the feed is, report figures. One DEALER socket; requests are JSON."""
+"""The control address, seen from a bot: ask where the feed is, report figures. One DEALER socket; requests
+and answers are JSON, history comes as data parts behind it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ import zmq
 from feed.clock import monotonic_ns
 from feed.errors import ControlError
 
-__all__ = ["ControlClient", "Directory", "Transport"]
+__all__ = ["Archive", "ControlClient", "Directory", "Transport"]
+
+PIECES = "pieces"
+"""Where an answer keeps the data parts that came with it."""
 
 LINGER_MS = 100
 """How long closing waits for the last report to leave, where somebody is connected."""
@@ -34,8 +39,17 @@ class Transport(msgspec.Struct, frozen=True):
     heartbeat_ns: Annotated[int, msgspec.Meta(gt=0)] = 1_000_000_000
 
 
+class Archive(msgspec.Struct, frozen=True):
+    """The feed's archive: its folder on the feed's host, and the seq up to which it is on disk."""
+
+    path: str
+    durable_seq: int = 0
+
+
 class Directory(msgspec.Struct, frozen=True):
-    """What the feed says of itself; fields of newer feeds are skipped. `epoch` in ns since 1970."""
+    """What the feed says of itself; fields of newer feeds are skipped. `epoch` in ns since 1970; `alive_age_ns`: how
+    long ago the sequencer gave a sign of life, None where that is not known.
+    """
 
     feed: str
     version: str
@@ -45,6 +59,8 @@ class Directory(msgspec.Struct, frozen=True):
     epoch: Annotated[int, msgspec.Meta(gt=0)]
     next_seq: int
     transports: list[Transport]
+    archive: Archive | None = None
+    alive_age_ns: int | None = None
 
     def find(self, transport: str) -> Transport | None:
         """The first publisher that offers `transport`."""
@@ -123,6 +139,27 @@ class ControlClient:
                 del self._answers[number]
         raise self._no_answer()
 
+    def request(self, request: str, **fields: Any) -> int | None:
+        """Send a request without waiting; gives its number for `answer`, None if nobody is connected."""
+        return self._send(request, **fields)
+
+    def answer(self, number: int) -> tuple[dict[str, Any], list[bytes]] | None:
+        """The answer to a request, once it is there, and its data parts; it is given once."""
+        self._receive()
+        answer = self._answers[number]
+        if answer is None:
+            return None
+        del self._answers[number]
+        return answer, answer.pop(PIECES)
+
+    def forget(self, number: int) -> None:
+        """Wait no longer for an answer."""
+        self._answers.pop(number, None)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Until an answer comes, at most so long."""
+        return bool(self._socket.poll(int(timeout_s * 1000)))
+
     def report(self, bot: dict[str, Any]) -> int | None:
         """Send figures without waiting; gives the report's number, or None if it could not be sent now."""
         now = monotonic_ns()
@@ -163,11 +200,13 @@ class ControlClient:
     def _receive(self) -> None:
         """Put every answer that is there to its request; what nobody waits for any more is dropped."""
         while self._socket.poll(0):
+            words, *pieces = self._socket.recv_multipart()
             try:
-                answer = orjson.loads(self._socket.recv_multipart()[-1])
+                answer = orjson.loads(words)
             except orjson.JSONDecodeError:
                 continue
             if isinstance(answer, dict) and answer.get("id") in self._answers:
+                answer[PIECES] = pieces
                 self._answers[answer["id"]] = answer
 
     def _wait(self, event: int, deadline_ns: int) -> bool:

@@ -7,20 +7,23 @@
     begins where it is due              delivered
     begins, and ends, before            dropped: duplicates
     begins before, ends behind          the rest is delivered
-    begins behind                       IS_HOLE, then delivered; but a conflated run covers its `folded` predecessors
+    begins behind                       IS_HOLE, then delivered; but a conflated run covers its `folded` predecessors,
+                                        and one of a topic of which only the newest matters covers them all
     count 0 (news of the numbering)     as a run that holds nothing: only a hole can come of it
+    topic HELD                          IS_HELD: not to be delivered now (recovery.pyx keeps it)
 
-A hole is handed on at once and the order goes on behind it. Who fills holes takes them where `Delivery.hole` reports
-them.
+A hole is handed on at once and the order goes on behind it, unless whoever fills holes says hold().
 """
 
+from libc.stdint cimport UINT32_MAX
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 
 from bots.links.link cimport NO_TOPIC
 from feed.wire.frames cimport TC_FLAG_LOSS
 
-CAUSES = ("slow", "overrun", "epoch")
+CAUSES = ("slow", "overrun", "epoch", "expired")
+"""What a hole may come from, by number; a gap that could not be filled has a cause of its own (bots/gap.py)."""
 
 
 cdef class TopicOrder:
@@ -52,13 +55,20 @@ cdef class TopicOrder:
     def due(self, topic: int) -> int:
         """The topic_seq that is due next, 0 where it is not known."""
         cdef uint32_t i = topic
-        return self.topics[i].next if i < self.size and self.topics[i].state in (KNOWN, REBORN) else 0
+        return self.topics[i].next if i < self.size and self.topics[i].state in (KNOWN, REBORN, HELD) else 0
+
+    def newest(self, topic: int) -> None:
+        """Of what is missing in this topic only the newest matters: a later run covers a hole."""
+        cdef uint32_t i = topic
+        self.reserve(i + 1)
+        self.topics[i].newest = True
 
     def begin(self, epoch: int, reborn: bool = False) -> None:
         """Forget all topics and expect `epoch`; `reborn`: we were there when it began."""
         self.epoch = epoch
         self.reborn = reborn
         self.suspect_count = 0
+        self.held = 0
         if self.size:
             memset(self.topics, 0, self.size * sizeof(topic_t))
 
@@ -80,10 +90,12 @@ cdef class TopicOrder:
         cdef topic_t* topic
         out.what = 0
         out.skip = 0
+        out.covered = 0
         if run.epoch == self.epoch and run.topic != NO_TOPIC:
             topic = &self.topics[run.topic]
             if topic.next == run.topic_seq and topic.state == KNOWN:
                 topic.next += run.count
+                topic.seq = run.seq
                 return 0
         return self._judge_slow(run, out)
 
@@ -97,30 +109,55 @@ cdef class TopicOrder:
                 self.outdated += max(run.count, <uint32_t>1)
                 out.what = IS_DROPPED
                 return 0
+            if self.held or (self.guarded and self.epoch):
+                out.what = IS_FLUSH
+                return 0
             if self.epoch != 0:
                 out.what = IS_EPOCH
                 self.reborn = True
                 self.suspect_count = 0
                 for i in range(self.size):
                     self.topics[i].next = 1
+                    self.topics[i].seq = 0
                     self.topics[i].state = REBORN
             self.epoch = run.epoch
         if run.topic == NO_TOPIC:
             return 0
         topic = &self.topics[run.topic]
+        if topic.state == HELD:
+            out.what = IS_HELD
+            return 0
         if topic.state == UNKNOWN or (topic.state == LOOSE and run.topic_seq < topic.next):
             topic.next = behind
+            topic.seq = run.seq
             topic.state = KNOWN
             return 0
+        self._place(topic, run, behind, out)
+        if out.what & IS_DROPPED:
+            self.duplicates += run.count
+            return 0
+        self.duplicates += out.skip
+        topic.next = behind
+        topic.seq = run.seq
+        topic.state = KNOWN
+        return 0
+
+    cdef void _place(self, const topic_t* topic, const run_t* run, uint64_t behind, verdict_t* out) noexcept nogil:
+        """Where the run lies to what is due: a hole before it, or records to skip."""
+        cdef uint64_t missing
         if run.topic_seq > topic.next:
-            covered = run.topic_seq - topic.next
+            missing = run.topic_seq - topic.next
             if run.flags & TC_FLAG_CONFLATED:
-                covered -= min(covered, <uint64_t>run.folded)
-            if covered:
+                missing -= min(missing, <uint64_t>run.folded)
+            if missing and topic.newest and run.count:
+                out.covered = <uint32_t>min(missing, <uint64_t>UINT32_MAX)
+                self.covered += missing
+            elif missing:
                 out.what |= IS_HOLE
                 out.topic = run.topic
                 out.first = topic.next
-                out.last = topic.next + covered - 1
+                out.last = topic.next + missing - 1
+                out.seq_from = topic.seq
                 out.cause = self.cause
                 if topic.state == REBORN:
                     out.cause = CAUSE_EPOCH
@@ -128,21 +165,38 @@ cdef class TopicOrder:
                     out.cause = CAUSE_OVERRUN
         elif run.topic_seq < topic.next:
             if behind <= topic.next:
-                self.duplicates += run.count
                 out.what |= IS_DROPPED
-                return 0
-            out.skip = <uint32_t>(topic.next - run.topic_seq)
-            self.duplicates += out.skip
-        topic.next = behind
-        topic.state = KNOWN
+            else:
+                out.skip = <uint32_t>(topic.next - run.topic_seq)
+
+    # --- topics that wait for something ---------------------------------------------------------------------------------
+
+    cdef void hold(self, uint32_t topic, uint64_t due) noexcept nogil:
+        self.held += self.topics[topic].state != HELD
+        self.topics[topic].state = HELD
+        self.topics[topic].next = due
+
+    cdef int mend(self, const run_t* run, verdict_t* out) noexcept nogil:
+        cdef topic_t* topic = &self.topics[run.topic]
+        out.what = 0
+        out.skip = 0
+        out.covered = 0
+        self._place(topic, run, run.topic_seq + run.count, out)
+        if not out.what & IS_DROPPED:
+            topic.next = run.topic_seq + run.count
+            topic.seq = run.seq
         return 0
+
+    cdef void release(self, uint32_t topic) noexcept nogil:
+        self.held -= self.topics[topic].state == HELD
+        self.topics[topic].state = KNOWN
 
     # --- what an overrun took from topics that are quiet now ----------------------------------------------------------
 
     cdef int suspect(self, uint32_t topic, uint64_t last) except -1:
         cdef suspect_t* grown
         cdef uint32_t room
-        if topic >= self.size or self.topics[topic].state == UNKNOWN or last < self.topics[topic].next:
+        if topic >= self.size or self.topics[topic].state in (UNKNOWN, HELD) or last < self.topics[topic].next:
             return 0
         if self.suspect_count == self.suspect_room:
             room = max(2 * self.suspect_room, <uint32_t>64)
@@ -163,11 +217,12 @@ cdef class TopicOrder:
             self.suspect_count -= 1
             suspect = &self.suspects[self.suspect_count]
             topic = &self.topics[suspect.topic]
-            if suspect.last >= topic.next:
+            if topic.state != HELD and suspect.last >= topic.next:
                 out.what = IS_HOLE
                 out.topic = suspect.topic
                 out.first = topic.next
                 out.last = suspect.last
+                out.seq_from = topic.seq
                 out.cause = CAUSE_EPOCH if topic.state == REBORN else CAUSE_OVERRUN
                 topic.next = suspect.last + 1
                 topic.state = KNOWN

@@ -1,7 +1,8 @@
 """The main path of a bot: subscribe → link → order → ticks.
 
-Subscriber ── Connection (finds the feed, keeps a link to it: links/shm, links/zmq)
-     └─────── Delivery   (link → stream order → topic order → tick, batch or callback)
+Subscriber ── Connection (keeps a link to the feed, asks for what is missing: mending)
+     │            └────── Route (which link: links/shm, links/zmq, and links/history before them)
+     └─────── Delivery   (link → stream order, conflation → topic order, recovery → tick, batch or callback)
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from bots.connection import TRANSPORTS, Connection
+from bots.connection import Connection
+from bots.position import Position
 from bots.report import latencies
+from bots.route import TRANSPORTS, Route
+from bots.slow import Policies
 from feed.errors import CallerError, ConfigError
 from feed.wire.topics import Pattern, check_schema
 
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from bots.batch import Batch
     from bots.delivery import Delivery
     from bots.gap import Gap
+    from bots.route import Start
+    from bots.slow import Slow
     from bots.ticks import Tick
 
 __all__ = ["DEFAULT_FEED", "Subscriber"]
@@ -51,7 +57,17 @@ class Subscriber:
     :param log: a log directory to read directly, without a control address.
     :param endpoint: a publisher to connect to directly, without a control address.
     :param hwm: messages that ZeroMQ keeps here for a bot that is behind.
-    :param start: shm only: "live", "begin" (what the log still has), "resume" (where the last of this name was).
+    :param start: "live"; "snapshot", live behind the last state of each topic; "begin", the oldest tick of this epoch
+        that log and archive have; a time (datetime or ISO 8601, UTC where it has no zone); or a seq of this epoch. What
+        the archive gave comes flagged replayed, and `on_live` is called where it goes over to what is new.
+    :param snapshot: "state" is the same as start="snapshot".
+    :param durable: a name for the position that this bot keeps on this host: whatever it or the feed does, it goes on
+        with the tick behind the last one that it was done with. `start` then is for the first time only.
+    :param slow: what to do when behind, for all schemas or by schema: "fill", every tick however late (the default of
+        events: trades, orders, bars); "latest", the newest state, `folded` saying how many it stands for (the default
+        of quotes, bbo, books and definitions); "stop", raise StaleData rather than give old ticks or not all of them.
+    :param behind: seconds; a bot whose next tick is older than that is behind.
+    :param patience: seconds that a missing tick is asked for until it is told as a gap.
 
     Used by one thread; `stop` may be called from any.
     """
@@ -73,25 +89,42 @@ class Subscriber:
         log: str | Path | None = None,
         endpoint: str | None = None,
         hwm: int = 100_000,
-        start: str | int = "live",
+        start: Start = "live",
+        snapshot: Literal["none", "state"] = "none",
+        durable: str | None = None,
+        slow: Slow | None = None,
+        behind: float = 0.1,
+        patience: float = 10.0,
     ) -> None:
         if log is not None and endpoint is not None:
             raise ConfigError("a subscriber has one place to take ticks from", expected="log or endpoint", found="both")
         self.name = name or f"{Path(sys.argv[0]).stem or 'python'}-{os.getpid()}"[-31:]
         self.timeout = timeout
         self._opened = False
-        self._connection = Connection(
+        route = Route(
             [Pattern(text) for text in ([symbols] if isinstance(symbols, str) else symbols)],
-            None if schemas is None else [check_schema(word) for word in schemas],
             feed=feed,
             transport=_one_of("transport", transport, TRANSPORTS),
-            log_at=None if log is None else Path(log),
-            endpoint=endpoint,
+            name=self.name,
             hwm=hwm,
             start=start,
+            durable=durable is not None,
+        )
+        route.schemas = None if schemas is None else [check_schema(word) for word in schemas]
+        self._route = route
+        self._durable = durable
+        self._connection = Connection(
+            route,
+            Policies(slow),
+            feed=feed,
+            log_at=None if log is None else Path(log),
+            endpoint=endpoint,
             name=self.name,
+            state=_one_of("snapshot", snapshot, ("none", "state")) == "state" or start == "snapshot",
             stream=_one_of("order", order, ("topic", "stream")) == "stream",
             spin=_one_of("idle", idle, ("park", "spin")) == "spin",
+            behind_ns=int(behind * 1e9),
+            patience_ns=int(patience * 1e9),
         )
         self._delivery = self._connection.delivery
         self.on_gap, self.on_stale, self.on_live = on_gap, on_stale, on_live
@@ -107,6 +140,9 @@ class Subscriber:
         if not self._opened:
             if self._delivery.stopped:
                 raise CallerError("the subscriber is closed", remedy="Make a new one")
+            if self._durable is not None:
+                self._connection.remember(Position(position_path(self._durable)))
+                self._durable = None
             self._connection.open(self.timeout)
             self._opened = True
         return self
@@ -162,13 +198,13 @@ class Subscriber:
     @property
     def schemas(self) -> Sequence[str] | None:
         """Topic words subscribed to; None: all. To be set before opening."""
-        return self._connection.schemas
+        return self._route.schemas
 
     @schemas.setter
     def schemas(self, words: Sequence[str] | None) -> None:
         if self._opened:
             raise CallerError("schemas are fixed once the subscriber is open")
-        self._connection.schemas = None if words is None else [check_schema(word) for word in words]
+        self._route.schemas = None if words is None else [check_schema(word) for word in words]
 
     @property
     def on_gap(self) -> Callable[[Gap], object] | None:
@@ -221,7 +257,8 @@ class Subscriber:
 
         `latency`: by stage (wire, total, handler) p50 p90 p99 p999 max in ns, count, and `negative`: clock differences
         below zero, which no quantile has. `lag_ns`: how old the last tick was when it came, 0 when nothing is waiting;
-        `lag_ticks`: ticks of all topics that wait, None where the transport cannot tell.
+        `lag_ticks`: ticks of all topics that wait, None where nobody can tell. `filled`: ticks that were missing and
+        came later; `waiting`: topics that wait for such; `folded`: ticks that a newer state stood for.
         """
         connection, delivery = self._connection, self._delivery
         lag_ns, lag_ticks = connection.lag()
@@ -233,6 +270,9 @@ class Subscriber:
             "ticks": delivery.ticks,
             "gaps": dict(connection.losses.gaps),
             "lost": dict(connection.losses.ticks),
+            "filled": delivery.recovery.filled,
+            "waiting": delivery.recovery.holes,
+            "folded": delivery.folded,
             "duplicates": delivery.duplicates,
             "outdated": delivery.outdated,
             "malformed": delivery.malformed,
@@ -261,6 +301,16 @@ class Subscriber:
             timer.cancel()
             loop.remove_reader(fd)
             link.drain()
+
+
+def position_path(name: str) -> Path:
+    """Where the durable bot of this name keeps its position: below TICKCAST_STATE, or the user's state directory."""
+    if not name or "/" in name or name.startswith("."):
+        raise ConfigError("not a durable name", expected="a plain file name", found=repr(name), where="durable")
+    home = os.environ.get("TICKCAST_STATE") or Path(
+        os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state", "tickcast"
+    )
+    return Path(home, "bots", name)
 
 
 def _one_of(what: str, found: str, allowed: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ cdef class Tick:
     cdef uint32_t record_bytes
     cdef uint16_t schema_id
     cdef readonly uint16_t flags
+    cdef readonly uint32_t folded
 
 
 cdef class Trade(Tick):

@@ -16,6 +16,7 @@ class Tick:
     ts_sent: int
     ts_bot: int
     flags: int
+    folded: int
     @property
     def schema(self) -> str: ...
     @property

@@ -111,6 +111,10 @@ class ControlRefused(ControlError):
         self.limit = limit
 
 
+class StaleData(TickcastError):
+    """A bot whose policy is "stop" would have been given old ticks, or not all of them."""
+
+
 class HostError(TickcastError):
     """Our fault or the machine's."""
 

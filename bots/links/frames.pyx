@@ -23,7 +23,8 @@ from feed.wire.records cimport TC_SCHEMA_NONE
 
 import collections
 
-from feed.wire.topics import parse_topic
+from feed.wire.records import BY_ID
+from feed.wire.topics import parse_topic, topic
 
 cdef enum:
     SKIPS = 1024                # unwanted frames between two returns
@@ -80,6 +81,7 @@ cdef class FrameLink(Link):
                 out.topic = NO_TOPIC
                 out.schema = TC_SCHEMA_NONE
                 self.proved = True
+                self.seq = out.seq
                 return LINK_RUN
             if self.frame.kind != TC_WIRE_FIREHOSE and self.frame.schema != TC_SCHEMA_NONE:
                 i = self._find()
@@ -96,6 +98,9 @@ cdef class FrameLink(Link):
             skipped += 1
             if skipped == SKIPS:
                 return LINK_SKIPPED
+
+    def passed(self) -> int:
+        return self.seq
 
     # --- topics -----------------------------------------------------------------------------------------------------
 
@@ -165,11 +170,24 @@ cdef class FrameLink(Link):
             self.slot_mask = mask
         return True
 
-    def topic(self, topic: int) -> tuple[int, str]:
-        cdef uint32_t i = topic
+    def topic(self, index: int) -> tuple[int, str]:
+        cdef uint32_t i = index
         if i >= self.key_count:
-            raise IndexError(topic)
+            raise IndexError(index)
         return self.keys[i].schema, parse_topic((<const char*>self.keys[i].text)[: self.keys[i].length])[1]
+
+    def index_of_key(self, schema_id: int, symbol: str) -> int:
+        cdef bytes text = topic(BY_ID[schema_id].word, symbol)
+        cdef tc_wire_frame before = self.frame
+        cdef int index
+        self.frame.topic = <const uint8_t*>text
+        self.frame.topic_length = len(text)
+        self.frame.schema = schema_id
+        index = self._find()
+        self.frame = before
+        if index < 0:
+            raise LookupError((schema_id, symbol))
+        return index
 
     def topics(self) -> int:
         return self.key_count

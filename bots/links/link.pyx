@@ -30,6 +30,10 @@ cdef class Link:
         """(schema id, symbol) of a topic index; id 0 is a schema we do not know."""
         raise IndexError(topic)
 
+    def index_of_key(self, schema_id: int, symbol: str) -> int:
+        """The index of a topic, which this link may not have met yet; LookupError where it can't have one."""
+        raise LookupError((schema_id, symbol))
+
     def topics(self) -> int:
         """How many topic indices there are so far: all below it are valid."""
         return 0
@@ -47,6 +51,10 @@ cdef class Link:
         Not sure: the first record may come below it, none above without a loss.
         """
         return 0, False
+
+    def passed(self) -> int:
+        """A seq below which everything has come by here; 0 where that is not known."""
+        return 0
 
     def lag(self) -> int | None:
         """Ticks of all topics that the feed has written and this link has not yet looked at; None: cannot know."""

@@ -26,6 +26,7 @@ cdef class ShmLink(Link):
     cdef int event
     cdef bint stopping
     cdef object _waiter
+    cdef dict _known                # (schema id, symbol) -> topic id, as far as it was asked for
     cdef int _writer                # process id of a writer that we saw alive
 
     cdef int _skip_unwanted(self) noexcept nogil

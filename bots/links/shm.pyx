@@ -62,6 +62,7 @@ cdef class ShmLink(Link):
         self.transport = "shm"
         self.event = -1
         self._writer = 0
+        self._known = {}
         self.reader = _LogReader.open(directory, name=name, start=start)
         self.life = _Life(self.reader)
         self.max_topics = self.reader.header.max_topics
@@ -188,6 +189,11 @@ cdef class ShmLink(Link):
         entry = self.reader.topic_entries[i]
         return entry.schema, entry.symbol[: entry.symbol_length].decode("ascii")
 
+    def index_of_key(self, schema_id: int, symbol: str) -> int:
+        for index in range(len(self._known), self.reader.topic_count):
+            self._known[self.topic(index)] = index
+        return self._known[schema_id, symbol]
+
     def topics(self) -> int:
         return self.reader.topic_count
 
@@ -215,10 +221,16 @@ cdef class ShmLink(Link):
     def epoch(self) -> int:
         return self.reader.epoch
 
-    @property
-    def position(self) -> int:
-        """Where the reader stands; a link opened there goes on where this one ends."""
-        return self.reader.position
+    def seek(self, seq: int) -> bool:
+        """Go on at record `seq`; false: it was overwritten, and this goes on at the oldest one there is."""
+        return self.reader.seek(seq)
+
+    def behind(self) -> float:
+        """How much of the log lies between here and its end, 0 to 1; more: overtaken."""
+        return self.reader.lag_bytes / self.reader.log_bytes
+
+    def passed(self) -> int:
+        return self.reader.seq
 
     def lag(self) -> int | None:
         return max(0, self.reader.next_seq - self.reader.seq)

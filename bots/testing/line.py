@@ -76,10 +76,6 @@ class Line:
         for publisher, endpoint in publishers.items():
             self.data[publisher].upstream = endpoint
 
-    def relay(self, transport: str) -> Relay | None:
-        """The relay of the first publisher that offers `transport`."""
-        return next((each for each in self.data.values() if each.endpoint.startswith(f"{transport}:")), None)
-
     def each(self, do: Callable[[Relay], object]) -> None:
         """For every relay that ticks come through."""
         for relay in self.data.values():

@@ -45,7 +45,10 @@ class Proxy:
         self._wake_fd, self._waker_fd = os.pipe()
         os.set_blocking(self._wake_fd, False)
         self._selector.register(self._wake_fd, selectors.EVENT_READ, self._woken)
+        self._lock = threading.Lock()
         self._ended = False
+        self._closed = False
+        self._died_of: BaseException | None = None
         self._thread = threading.Thread(target=self._turn, name="fault proxy", daemon=True)
         self._thread.start()
 
@@ -75,14 +78,11 @@ class Proxy:
 
     def close(self) -> None:
         """End all connections and the thread; unix sockets are removed."""
-        if self._thread.is_alive():
-
-            def end() -> None:
+        if not self._closed:
+            self._closed = True
+            with self._lock:
                 self._ended = True
-                for relay in list(self._relays):
-                    self.remove(relay)
-
-            self.call(end)
+                os.write(self._waker_fd, b"!")
             self._thread.join()
             self._selector.close()
             os.close(self._wake_fd)
@@ -101,8 +101,6 @@ class Proxy:
 
         :raises CallerError: the proxy is closed.
         """
-        if self._ended or not self._thread.is_alive():
-            raise CallerError("the proxy is closed")
         done: Future[T] = Future()
 
         def run() -> None:
@@ -111,8 +109,11 @@ class Proxy:
             except BaseException as error:
                 done.set_exception(error)
 
-        self._calls.append(run)
-        os.write(self._waker_fd, b"!")
+        with self._lock:
+            if self._ended:
+                raise CallerError("the proxy is closed") from self._died_of
+            self._calls.append(run)
+            os.write(self._waker_fd, b"!")
         return done.result()
 
     def remove(self, relay: Relay) -> None:
@@ -135,17 +136,32 @@ class Proxy:
     # --- the thread -------------------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        while not self._ended:
-            for key, events in self._selector.select(self._pause_s()):
-                if key.fileobj in self._selector.get_map():  # one before may have closed it
-                    key.data(events)
+        try:
+            while not self._ended:
+                self._look()
+        except BaseException as error:
+            self._died_of = error
+            raise
+        finally:
+            with self._lock:
+                self._ended = True
+            for relay in list(self._relays):
+                self.remove(relay)
             while self._calls:
                 self._calls.popleft()()
-            if self.timers:
-                now_ns = monotonic_ns()
-                for due_ns, then in list(self.timers.values()):
-                    if due_ns <= now_ns:
-                        then()
+
+    def _look(self) -> None:
+        for key, events in self._selector.select(self._pause_s()):
+            now = self._selector.get_map().get(key.fd)
+            if now is not None and now.fileobj is key.fileobj:  # else one before it has closed it
+                key.data(events)
+        while self._calls:
+            self._calls.popleft()()
+        if self.timers:
+            now_ns = monotonic_ns()
+            for due_ns, then in list(self.timers.values()):
+                if due_ns <= now_ns:
+                    then()
 
     def _pause_s(self) -> float | None:
         if not self.timers:

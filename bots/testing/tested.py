@@ -58,10 +58,6 @@ class Tested:
     def name(self) -> str:
         return self.subscriber.name if self.bot is None else f"{type(self.bot).__name__} ({self.subscriber.name})"
 
-    @property
-    def open(self) -> bool:
-        return self.subscriber.opened and not self.subscriber.delivery.stopped
-
     def close(self) -> None:
         """End it. What it raised is left for check()."""
         self.subscriber.stop()

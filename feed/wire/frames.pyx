@@ -190,6 +190,16 @@ def heartbeat(*, epoch, seq, ts_sent=0):
     return encode(HEARTBEAT, epoch=epoch, seq=seq, ts_sent=ts_sent)
 
 
+def log_frames(data):
+    """The run of log frames in one message of topic `*|`, as a view of its bytes. Raises WireError saying why it is none."""
+    cdef const uint8_t[::1] view = data
+    cdef tc_wire_frame parsed
+    _parse(view, &parsed)
+    if parsed.kind != TC_WIRE_FIREHOSE:
+        raise WireError("a frame without log frames", expected="*|", found=parsed.topic[: parsed.topic_length])
+    return memoryview(data)[parsed.records - &view[0] :]
+
+
 def decode_firehose(data):
     """Read one message of the firehose. Raises WireError saying why it is none."""
     cdef const uint8_t[::1] view = data

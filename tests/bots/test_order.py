@@ -168,6 +168,6 @@ def test_topics_of_an_epoch_that_we_saw_begin_start_at_1() -> None:
 
 
 def test_only_known_causes() -> None:
-    assert CAUSES == ("slow", "overrun", "epoch")
+    assert CAUSES == ("slow", "overrun", "epoch", "expired")
     with pytest.raises(ValueError, match="not in tuple"):
         TopicOrder("tired")

@@ -62,7 +62,7 @@ def test_auto_takes_tcp_where_the_log_is_another_feeds(whole: WholeFeed, monkeyp
 
 def test_auto_takes_tcp_on_another_host(whole: WholeFeed, monkeypatch: pytest.MonkeyPatch) -> None:
     whole.start()
-    monkeypatch.setattr("bots.connection.boot_id", lambda: "another")
+    monkeypatch.setattr("bots.route.boot_id", lambda: "another")
     with whole.subscriber() as sub:
         assert sub.transport == "tcp"
 

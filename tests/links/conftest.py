@@ -100,7 +100,8 @@ class LiveFeed:
     def subscriber(self, symbols: Any = "*", schemas: Any = None, **more: Any) -> Subscriber:
         """Not open yet. Gaps go to `gaps`."""
         place: dict[str, Any] = {"log": self.directory} if self.transport == "shm" else {"endpoint": self.endpoint}
-        sub = Subscriber(symbols, schemas, **{"timeout": PATIENCE_S, "on_gap": self.gaps.append, **place, **more})
+        given = {"timeout": PATIENCE_S, "on_gap": self.gaps.append, "slow": "fill", **place, **more}
+        sub = Subscriber(symbols, schemas, **given)
         self._subscribers.append(sub)
         return sub
 

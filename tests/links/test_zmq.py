@@ -69,7 +69,13 @@ class Hand:
     def open(self, symbols: str = "*", schemas: tuple[str, ...] = ("quote",), order: str = "topic") -> Subscriber:
         """A subscriber that has had its proof."""
         self.sub = Subscriber(
-            symbols, schemas, endpoint=self.endpoint, on_gap=self.gaps.append, timeout=PATIENCE_S, order=order
+            symbols,
+            schemas,
+            endpoint=self.endpoint,
+            on_gap=self.gaps.append,
+            timeout=PATIENCE_S,
+            slow="fill",
+            order=order,
         )  # type: ignore[call-overload]
         opening = threading.Thread(target=self.sub.open)
         opening.start()
@@ -93,7 +99,7 @@ def hand(root: Path) -> Iterator[Hand]:
 
 
 def test_open_waits_for_the_proof_and_asks_for_it_last(hand: Hand) -> None:
-    sub = Subscriber(["AAPL", "ES*"], ["quote", "trade"], endpoint=hand.endpoint, timeout=PATIENCE_S)
+    sub = Subscriber(["AAPL", "ES*"], ["quote", "trade"], endpoint=hand.endpoint, timeout=PATIENCE_S, slow="fill")
     hand.sub = sub
     opening = threading.Thread(target=sub.open)
     opening.start()
@@ -112,7 +118,7 @@ def test_open_waits_for_the_proof_and_asks_for_it_last(hand: Hand) -> None:
 
 def test_more_subscriptions_than_a_queue_holds(hand: Hand) -> None:
     symbols = [f"S{i}" for i in range(3000)]
-    sub = Subscriber(symbols, ["quote"], endpoint=hand.endpoint, timeout=PATIENCE_S)
+    sub = Subscriber(symbols, ["quote"], endpoint=hand.endpoint, timeout=PATIENCE_S, slow="fill")
     hand.sub = sub
     opening = threading.Thread(target=sub.open)
     opening.start()
@@ -349,7 +355,9 @@ def test_a_clock_that_was_set_back_does_not_make_a_feed_deaf(hand: Hand, monkeyp
         def close(self) -> None: ...
 
     monkeypatch.setattr("bots.connection.ControlClient", Control)
-    sub = Subscriber(schemas=["quote"], feed="tcp://h:1", transport="ipc", on_gap=hand.gaps.append, timeout=PATIENCE_S)
+    sub = Subscriber(
+        schemas=["quote"], feed="tcp://h:1", transport="ipc", on_gap=hand.gaps.append, timeout=PATIENCE_S, slow="fill"
+    )
     hand.sub = sub
     opening = threading.Thread(target=sub.open)
     opening.start()
