@@ -27,6 +27,7 @@ WITHIN_NS = 3_000_000
 
 ENDS_KEPT = 256
 EXPIRED = "expired"
+GONE = "epoch"
 
 Number = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
 
@@ -98,19 +99,20 @@ class Replay:
             self._scan.select(request.patterns, request.schemas)
         epoch, first = self._start(request)
         told: dict[str, Any] = {"epoch": epoch, "from": first, "next_epoch": None, "missing": []}
-        if epoch == self._log.epoch:
+        self._begin(request, epoch, first, None)
+        if request.to is not None and request.to < first:
+            told |= {"next": first, "end": False}
+        elif epoch == self._log.epoch:
             self._present(request, first, told)
         else:
-            self._former(request, epoch, first, told)
-        told["next_seq"] = self._log.next_seq
-        if epoch == self._log.epoch:
-            told["next_seq"] = max(told["next_seq"], told["next"])
+            self._former(epoch, first, told)
+        told["next_seq"] = max(self._log.next_seq, standing(self._log))
         return Answer(told, self._scan.taken(), max(self._scan.nbytes, self._scan.scanned // 8))
 
     # --- the present epoch ------------------------------------------------------------------------------------------
 
     def _present(self, request: ReplayRequest, first: int, told: dict[str, Any]) -> None:
-        there = first if _empty(request, first) else stand(self._log, first, self._ends.get(first, 0))
+        there = stand(self._log, first, self._ends.get(first, 0))
         if there > first:
             self._begin(request, told["epoch"], first, there - 1)
             outcome = "end"
@@ -120,7 +122,7 @@ class Replay:
                 told |= {"next": self._met(request, outcome), "end": False}
                 return
             told["missing"] = [[first, _least(request.to, there - 1), EXPIRED]]
-        self._begin(request, told["epoch"], max(first, there), None)
+            self._begin(request, told["epoch"], there, None)
         outcome = self._scan.search(self._log)
         if outcome in {"full", "time", "end"} and standing(self._log) == self._scan.next:
             self._remember(self._scan.next, self._log.position)
@@ -140,19 +142,17 @@ class Replay:
 
     # --- an epoch that is over --------------------------------------------------------------------------------------
 
-    def _former(self, request: ReplayRequest, epoch: int, first: int, told: dict[str, Any]) -> None:
-        self._begin(request, epoch, first, None)
+    def _former(self, epoch: int, first: int, told: dict[str, Any]) -> None:
         present = self._log.epoch
         if self._past is None:
-            told |= {"next": first, "end": True, "next_epoch": present, "missing": [[first, None, EXPIRED]]}
+            told |= {"next": first, "end": True, "next_epoch": present, "missing": [_unknown(first)]}
             return
-        found = self._past.search(self._scan, epoch)
-        told["next"], told["missing"] = self._scan.next, found.missing
-        told["end"] = found.outcome in {"end", "epoch"}
+        outcome, told["missing"], following = self._past.search(self._scan, epoch)
+        told["next"], told["end"] = self._scan.next, outcome in {"end", "epoch"}
         if told["end"]:
-            told["next_epoch"] = min(found.next_epoch or present, present) if epoch < present else present
-            if told["next"] == first and epoch not in self._past.epochs():
-                told["missing"] = [[first, None, EXPIRED]]
+            told["next_epoch"] = min(following or present, present) if epoch < present else present
+            if epoch not in self._past.epochs():
+                told["missing"].append(_unknown(told["next"]))
 
     # --- where to begin ---------------------------------------------------------------------------------------------
 
@@ -181,8 +181,9 @@ class Replay:
         )
 
 
-def _empty(request: ReplayRequest, first: int) -> bool:
-    return request.to is not None and request.to < first
+def _unknown(first: int) -> list[int | str]:
+    """The epoch's records from `first` on are gone, and nobody knows how many they were: an empty range."""
+    return [first, first - 1, GONE]
 
 
 def _least(to: int | None, other: int) -> int:

@@ -53,7 +53,7 @@ cdef class Snapshots:
     def __init__(self) -> None:
         self.runs = Runs()
 
-    def chunk(self, State state not None, Selection selection not None, cursor: int) -> Chunk:
+    def chunk(self, State state not None, Selection selection not None, cursor: object) -> Chunk:
         """The state, as far as `state` has followed the log, of the topics that are selected, from `cursor` on.
 
         :raises ControlError: the cursor is none.

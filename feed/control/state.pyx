@@ -20,7 +20,7 @@ from pathlib import Path
 from libc.string cimport memcmp, memcpy, memset
 
 from feed.log.fences cimport tc_publish, tc_publish32, tc_read_published, tc_read_published32
-from feed.log.layout cimport TC_FRAME_HEADER, TC_KIND_RECORD, TC_SYMBOL_MAX, tc_log_frame
+from feed.log.layout cimport TC_FRAME_HEADER, TC_KIND_RECORD, TC_KIND_TOPIC, TC_SYMBOL_MAX, tc_log_frame
 from feed.wire.frames cimport tc_wire_log_header
 from feed.wire.records cimport (
     TC_SCHEMA_BBO,
@@ -142,9 +142,9 @@ cdef class State:
                 return TAKE_LOST
             if self.roll_at and head.seq >= self.roll_at:
                 return TAKE_ROLL
+            if (head.kind == TC_KIND_RECORD or head.kind == TC_KIND_TOPIC) and head.topic_id >= self.header.topics:
+                return TAKE_TOPICS
             if head.kind == TC_KIND_RECORD:
-                if head.topic_id >= self.header.topics:
-                    return TAKE_TOPICS
                 topic = &self.topics[head.topic_id]
                 if head.length != TC_FRAME_HEADER + tc_record_bytes(topic.schema):
                     self.misfits += 1
