@@ -29,7 +29,7 @@ ENDS_KEPT = 256
 EXPIRED = "expired"
 GONE = "epoch"
 
-Number = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, rename={"from_": "from"}):
