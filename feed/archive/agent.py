@@ -10,12 +10,13 @@ reading; a third, of the lowest priority, compresses and removes sealed segments
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
 from typing import TYPE_CHECKING
 
-from feed.archive.upkeep import Keep, Upkeep, lower_priority
+from feed.archive.upkeep import Durable, Keep, Upkeep, lower_priority
 from feed.clock import monotonic_ns, now_ns, sleep_until_ns
 from feed.config import duration_ns, size_bytes
 from feed.errors import ArchiveBusy, ConfigError, LogMissing, StoreError
@@ -43,6 +44,9 @@ PARK_NS = 5_000_000
 REJOIN_NS = 100_000_000
 PAUSES_NS = tuple(int(s * 1e9) for s in (0.1, 0.2, 0.5, 1, 2, 5))
 """Before trying again after the first failure, the second, ..."""
+
+TELL_NS = 5_000_000_000
+"""Between two messages about missing records."""
 
 BUSY_NS = 5_000_000_000
 """How long the archive of a feed that was killed may take to end before the folder counts as another's."""
@@ -87,6 +91,9 @@ class Archive:
         self._failures = 0
         self._failed_ns = self._retry_ns = self._rejoin_ns = 0
         self._draining = self._drained = self._closed = False
+        self._missed: dict[str, int] = {}
+        self._told: dict[str, int] = {}
+        self._tell_ns = 0
         self._writer: StoreWriter | None = None
         self._reader: LogReader | None = None
         self._upkeep: Upkeep | None = None
@@ -133,8 +140,8 @@ class Archive:
             try:
                 if self._drained:
                     self._writer.seal()
+                self._durable.set(self._writer.sync())
                 self._writer.close()
-                self._durable.set(self._writer.durable_seq)
             except StoreError as error:
                 self._fail(error)
         if self._reader is not None:
@@ -161,10 +168,11 @@ class Archive:
             self._reader = None
         self._drained = not taken
         if self._roll is not None and (wall := now_ns()) >= self._roll_ns:
-            self._roll_ns = self._roll.next_ns(wall)
             if (sealed := writer.seal()) is not None:
                 log.info("archive: the session rolls over; %s is sealed", sealed.name)
+            self._roll_ns = self._roll.next_ns(wall)
         self._durable.set(writer.durable_seq)
+        self._tell_missed(now, writer)
         return taken
 
     def _start(self) -> None:
@@ -209,14 +217,17 @@ class Archive:
             self._writer = StoreWriter(self.folder, segment_bytes=self._segment_bytes, disk=self._disk)
         reader, writer = self._reader, self._writer
         if writer.epoch != reader.epoch:
-            writer.begin(reader.epoch, [(i, *reader.topic(i)) for i in range(reader.topic_count)])
+            with self._upkeep.resting if self._upkeep is not None else contextlib.nullcontext():
+                writer.begin(reader.epoch, [(i, *reader.topic(i)) for i in range(reader.topic_count)])
+            if writer.next_seq == 0 and reader.lost_last:
+                writer.missing(1, reader.lost_last, "overrun")
             for cut in writer.cut:
                 log.warning("archive: the last %d bytes of %s were no whole block: cut off", cut.bytes, cut.file.name)
             log.info("archive: epoch %d goes on at seq %d in %s", writer.epoch, writer.next_seq or 1, self.folder)
         if self._upkeep is None:
             self._upkeep = Upkeep(
                 self.folder,
-                lambda path: path == writer.path,
+                lambda: Durable(writer.epoch, writer.durable_seq, writer.path),
                 keep=self._keep,
                 compressed=self._compressed,
                 told=self._bytes.set,
@@ -225,6 +236,18 @@ class Archive:
         if self._syncer is None and self._durability == "interval":
             self._syncer = _Syncer(writer, self._interval_ns)
         return writer, reader
+
+    def _tell_missed(self, now: int, writer: StoreWriter) -> None:
+        """Count what was recorded as missing since the last call, and say so every few seconds."""
+        for cause, n in writer.missed.items():
+            if new := n - self._missed.get(cause, 0):
+                self._missed[cause] = n
+                self._counters.counter("tickcast_archive_missing_total", cause=cause).add(new)
+        if self._missed != self._told and now >= self._tell_ns:
+            self._tell_ns = now + TELL_NS
+            news = ", ".join(f"{n - self._told.get(cause, 0):,} ({cause})" for cause, n in self._missed.items())
+            self._told = dict(self._missed)
+            log.error("archive: records that it will never have: %s; it goes on at seq %d", news, writer.next_seq)
 
     # --- failure ----------------------------------------------------------------------------------------------------
 

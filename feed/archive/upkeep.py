@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from feed.store.folder import Segment
 
-__all__ = ["Keep", "Upkeep", "expired", "lower_priority"]
+__all__ = ["Durable", "Keep", "Upkeep", "expired", "lower_priority"]
 
 log = logging.getLogger("tickcast.archive")
 
@@ -46,31 +46,44 @@ class Keep(NamedTuple):
     age_ns: int = 0
 
 
-class Upkeep:
-    """Looks after the sealed segments of `folder` until close().
+class Durable(NamedTuple):
+    """Where the writer is: its epoch, the seq up to which all is on the disk, the segment it has open (None: none).
 
-    :param is_open: says of a path whether the writer has it open now; asked after the folder was listed.
+    With epoch 0 nobody may touch segments.
+    """
+
+    epoch: int
+    seq: int
+    open: Path | None
+
+
+class Upkeep:
+    """Looks after the segments of `folder` that are done, until close().
+
+    :param durable: says where the writer is now.
     :param told: called with the bytes of the whole archive after each look.
     :param failed: called with the error when a look failed; the next one comes after a growing pause.
+    :ivar resting: held while segments are changed; whoever holds it can be sure that they stay.
     """
 
     def __init__(
         self,
         folder: Path,
-        is_open: Callable[[Path], bool],
+        durable: Callable[[], Durable],
         *,
         keep: Keep,
         compressed: bool,
         told: Callable[[int], None],
         failed: Callable[[Exception], None],
     ) -> None:
+        self.resting = threading.Lock()
         self._folder = folder
-        self._is_open = is_open
+        self._durable = durable
         self._keep = keep
         self._compressed = compressed
         self._told = told
         self._failed = failed
-        self._last_ns_of: dict[tuple[int, int], int] = {}
+        self._figures_of: dict[tuple[int, int], _Figures] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._turn, name="archive.upkeep", daemon=True)
         self._thread.start()
@@ -85,7 +98,7 @@ class Upkeep:
         failures = 0
         while True:
             try:
-                while not self._stop.is_set() and self._once():
+                while not self._stop.is_set() and self._look():
                     pass
                 failures = 0
             except (OSError, StoreError) as error:
@@ -95,35 +108,70 @@ class Upkeep:
             if self._stop.wait(PAUSES_S[min(failures, len(PAUSES_S)) - 1] if failures else LOOK_S):
                 return
 
-    def _once(self) -> bool:
-        """One look: remove what has expired, compress one segment; true if there may be more to compress."""
-        there = segments(self._folder)
-        sizes = {each.path: _size(each.path) for each in there}
-        sealed = [each for each in there if not self._is_open(each.path)]
-        ages = {each.path: self._last_ns(each) for each in sealed} if self._keep.age_ns else {}
-        gone = expired(sealed, sizes, ages, self._keep, now_ns())
-        for each in gone:
-            log.info("archive: %s has expired", each.path.name)
-            each.path.unlink(missing_ok=True)
-        self._told(sum(sizes.values()) - sum(sizes[each.path] for each in gone))
-        plain = [each for each in sealed if each not in gone and not each.compressed] if self._compressed else []
-        if not plain or self._stop.is_set():
-            return False
-        compress(plain[0].path)
-        return len(plain) > 1
+    def _look(self) -> bool:
+        """Remove what has expired, compress one segment; true if there may be more to compress."""
+        with self.resting:
+            there = segments(self._folder)
+            done = self._done(there)
+            sizes = {each.path: _size(each.path) for each in there}
+            ages = {each.path: self._figures(each).last_ns for each in done} if self._keep.age_ns else {}
+            gone = expired(done, sizes, ages, self._keep, now_ns())
+            for each in gone:
+                log.info("archive: %s has expired", each.path.name)
+                each.path.unlink(missing_ok=True)
+            self._told(sum(sizes.values()) - sum(sizes[each.path] for each in gone))
+            left = [each for each in done[len(gone) :] if not each.compressed] if self._compressed else []
+            plain = [each for each in left if self._figures(each).sealed]
+            if not plain or self._stop.is_set():
+                return False
+            compress(plain[0].path)
+            return len(plain) > 1
 
-    def _last_ns(self, segment: Segment) -> int:
-        """The latest ts_in in a sealed segment; it changes no more."""
+    def _done(self, there: Sequence[Segment]) -> list[Segment]:
+        """The oldest segments, as far as they are on the disk and the writer has left them for good.
+
+        What is not durable yet it may have to write again, into another segment.
+        """
+        epoch, durable_seq, is_open = self._durable()
+        done: list[Segment] = []
+        for i, each in enumerate(there):
+            following = there[i + 1] if i + 1 < len(there) else None
+            if epoch == 0 or each.path == is_open:
+                safe = False
+            elif each.epoch != epoch:
+                safe = True
+            elif following is not None and following.epoch == epoch:
+                safe = following.first_seq <= durable_seq + 1
+            else:
+                figures = self._figures(each)
+                safe = figures.sealed and figures.last_seq <= durable_seq
+            if not safe:
+                break
+            done.append(each)
+        return done
+
+    def _figures(self, segment: Segment) -> _Figures:
+        """What is in a segment; of one that is sealed it is looked up once."""
         key = (segment.epoch, segment.first_seq)
-        if key not in self._last_ns_of:
+        known = self._figures_of.get(key)
+        if known is None:
             file = SegmentFile(segment.path, segment.epoch)
-            self._last_ns_of[key] = file.figures().last_ns
+            index = file.figures()
+            known = _Figures(file.sealed, index.last_seq, index.last_ns)
             file.close()
-        return self._last_ns_of[key]
+            if known.sealed:
+                self._figures_of[key] = known
+        return known
+
+
+class _Figures(NamedTuple):
+    sealed: bool
+    last_seq: int
+    last_ns: int
 
 
 def expired(
-    sealed: Sequence[Segment], sizes: Mapping[Path, int], last_ns: Mapping[Path, int], keep: Keep, now: int
+    done: Sequence[Segment], sizes: Mapping[Path, int], last_ns: Mapping[Path, int], keep: Keep, now: int
 ) -> list[Segment]:
     """Which segments have to go, oldest first. `sizes` are bytes of all there are, the open one too; times in ns.
 
@@ -131,7 +179,7 @@ def expired(
     """
     total = sum(sizes.values())
     gone = []
-    for each in sealed:
+    for each in done:
         too_many = keep.nbytes and total > keep.nbytes
         too_old = keep.age_ns and last_ns[each.path] < now - keep.age_ns
         if not (too_many or too_old):

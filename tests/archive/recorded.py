@@ -86,12 +86,12 @@ def record_archive(folder: Path, ticks: Sequence[Tick], *, segment_bytes: int = 
     recorder.close()
 
 
-def frames(folder: Path, *, epoch: int = 0) -> list[Frame]:
-    """All that an archive holds, in its order, without times."""
+def frames(folder: Path, *, epoch: int = 0, whole: bool = True) -> list[Frame]:
+    """All that an archive holds, in its order, without times; `whole`: nothing may be missing."""
     found = []
     with StoreReader(folder, epoch=epoch) as reader:
         while (block := reader.read_block()) is not None:
-            assert not block.missing, block.missing
+            assert not (block.missing and whole), block.missing
             data, at = bytes(block.data), 0
             while at < len(data):
                 length, topic_id = (int.from_bytes(data[at + i : at + i + 4], "little") for i in (0, 4))
