@@ -60,9 +60,11 @@ cdef class Past:
             (<_Place>place).reader.close()
         self._places = []
 
-    def epochs(self) -> dict[int, int]:
-        """The epochs that there are records of, oldest first, each with the first seq. Raises StoreError."""
-        return {each.epoch: each.first_seq for each in self._guide.epochs() if each.last_seq >= each.first_seq}
+    def epochs(self) -> dict[int, tuple[int, int]]:
+        """The epochs that there are records of, oldest first, each with first and last seq. Raises StoreError."""
+        return {
+            each.epoch: (each.first_seq, each.last_seq) for each in self._guide.epochs() if each.last_seq >= each.first_seq
+        }
 
     def search(self, Scan scan not None, epoch: int) -> Found:
         """Go through the archive from the seq with which `scan` began.

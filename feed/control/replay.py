@@ -105,7 +105,7 @@ class Replay:
         elif epoch == self._log.epoch:
             self._present(request, first, told)
         else:
-            self._former(epoch, first, told)
+            self._former(request, epoch, first, told)
         told["next_seq"] = max(self._log.next_seq, standing(self._log))
         return Answer(told, self._scan.taken(), max(self._scan.nbytes, self._scan.scanned // 8))
 
@@ -119,20 +119,20 @@ class Replay:
             if self._past is not None:
                 outcome, told["missing"], _ = self._past.search(self._scan, told["epoch"])
             if self._scan.next > first:
-                told |= {"next": self._met(request, outcome), "end": False}
+                told |= {"next": self._came_to(request, outcome, self._log.next_seq), "end": False}
                 return
             told["missing"] = [[first, _least(request.to, there - 1), EXPIRED]]
             self._begin(request, told["epoch"], there, None)
         outcome = self._scan.search(self._log)
         if outcome in {"full", "time", "end"} and standing(self._log) == self._scan.next:
             self._remember(self._scan.next, self._log.position)
-        told["next"] = self._met(request, outcome)
+        told["next"] = self._came_to(request, outcome, self._log.next_seq)
         told["end"] = outcome == "end" or (outcome in {"done", "met"} and told["next"] >= self._log.next_seq)
 
-    def _met(self, request: ReplayRequest, outcome: str) -> int:
-        """How far a search came. Where all ranges were met there is nothing more until `to`."""
-        if outcome == "met" and request.to is not None:
-            return max(self._scan.next, min(request.to + 1, self._log.next_seq))
+    def _came_to(self, request: ReplayRequest, outcome: str, end: int) -> int:
+        """The seq below which all that is wanted is in the answer. Where all ranges were met that is the end of it all."""
+        if outcome == "met":
+            return max(self._scan.next, end if request.to is None else min(request.to + 1, end))
         return self._scan.next
 
     def _remember(self, seq: int, position: int) -> None:
@@ -142,16 +142,18 @@ class Replay:
 
     # --- an epoch that is over --------------------------------------------------------------------------------------
 
-    def _former(self, epoch: int, first: int, told: dict[str, Any]) -> None:
+    def _former(self, request: ReplayRequest, epoch: int, first: int, told: dict[str, Any]) -> None:
         present = self._log.epoch
         if self._past is None:
             told |= {"next": first, "end": True, "next_epoch": present, "missing": [_unknown(first)]}
             return
         outcome, told["missing"], following = self._past.search(self._scan, epoch)
-        told["next"], told["end"] = self._scan.next, outcome in {"end", "epoch"}
+        first_there, last_there = self._past.epochs().get(epoch, (0, 0))
+        told["next"] = self._came_to(request, outcome, last_there + 1)
+        told["end"] = outcome in {"end", "epoch"}
         if told["end"]:
             told["next_epoch"] = min(following or present, present) if epoch < present else present
-            if epoch not in self._past.epochs():
+            if not first_there:
                 told["missing"].append(_unknown(told["next"]))
 
     # --- where to begin ---------------------------------------------------------------------------------------------
@@ -169,7 +171,7 @@ class Replay:
         if self._past is None or found is None or found[0] > present:
             return request.epoch or present, 1
         epoch, seq = found
-        return epoch, 1 if seq == self._past.epochs().get(epoch) else seq
+        return epoch, 1 if seq == self._past.epochs().get(epoch, (seq, seq))[0] else seq
 
     def _begin(self, request: ReplayRequest, epoch: int, first: int, last: int | None) -> None:
         self._scan.begin(
