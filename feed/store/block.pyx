@@ -76,10 +76,11 @@ cdef size_t block_trim(tc_block* block, const uint8_t* payload, uint64_t seq) no
         frame = <const tc_log_frame*>(payload + at)
         if frame.kind == TC_KIND_TOPIC:
             block.flags |= TC_BLOCK_NAMES_TOPICS
-        if at == start or frame.ts_in < block.first_ns:
-            block.first_ns = frame.ts_in
-        if frame.ts_in > block.last_ns:
-            block.last_ns = frame.ts_in
+        elif frame.kind == TC_KIND_RECORD:
+            if block.first_ns == 0 or frame.ts_in < block.first_ns:
+                block.first_ns = frame.ts_in
+            if frame.ts_in > block.last_ns:
+                block.last_ns = frame.ts_in
         at += frame.length
     return start
 

@@ -8,7 +8,7 @@ from feed.store.layout cimport tc_block, tc_index_entry
 cdef class SparseIndex:
     cdef tc_index_entry* entries
     cdef uint32_t count, room
-    # Of all blocks that were added: seqs as in a block's header, ts_in 0 if none has a frame.
+    # Of all blocks that were added: seqs as in a block's header, ts_in 0 if none has a record.
     cdef readonly uint64_t epoch, first_seq, last_seq, first_ns, last_ns
     cdef readonly uint64_t end              # offset behind the last block; 0: no block yet
 

@@ -28,7 +28,7 @@ typedef struct {
     uint64_t epoch;           /* of the numbering; ns since 1970 when it began */
     uint64_t first_seq;       /* of the records in it; where there is none, of the one that comes next */
     uint64_t last_seq;        /* first_seq - 1: there is none */
-    uint64_t first_ns;        /* lowest and highest ts_in of the frames in it, 0 if there is none */
+    uint64_t first_ns;        /* lowest and highest ts_in of these records, 0 if there is none */
     uint64_t last_ns;
     uint32_t payload_crc;     /* CRC-32C of the payload */
     uint32_t header_crc;      /* CRC-32C of the 60 bytes before this */

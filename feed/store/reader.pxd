@@ -12,7 +12,7 @@ cdef class Block:
     # order), or, if `missing` is not empty, the news that first_seq to last_seq will never come, and why.
     cdef readonly uint64_t epoch
     cdef readonly uint64_t first_seq, last_seq   # of its records; last_seq = first_seq - 1: it has no record
-    cdef readonly uint64_t first_ns, last_ns     # lowest and highest ts_in of its frames, 0 if it has none
+    cdef readonly uint64_t first_ns, last_ns     # lowest and highest ts_in of its records, 0 if it has none
     cdef readonly uint32_t count                 # frames
     cdef readonly str missing
     cdef const uint8_t* at                       # BORROWED: valid as long as somebody holds the Block
@@ -31,6 +31,7 @@ cdef class StoreReader:
     cdef tuple _wanted                           # (epoch, seq, time_ns) to begin at; None: begun
     cdef bint _last_look                         # a later segment is there: what this one has now is all
     cdef str _absent                             # why that is missing which lies before this file
+    cdef bint _learned_all                       # of this epoch's topics, in all of its segments
     cdef list _spare
 
     cpdef Block read_block(self)
@@ -42,4 +43,5 @@ cdef class StoreReader:
     cdef bint _begin(self) except -1
     cdef bint _skip(self) except -1
     cdef bint _turn(self) except -1
+    cdef int _learn_all(self) except -1
     cdef bint _open(self, object segment, uint64_t seq, uint64_t time_ns) except -1

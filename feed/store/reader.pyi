@@ -32,7 +32,7 @@ class StoreReader:
 
     :param epoch: where to begin; 0 for the oldest there is. An epoch that is not there stands for the next later one.
     :param seq: first record wanted in that epoch; 0 for the oldest there is (nothing is reported missing before it).
-    :param time_ns: instead of seq: the first block that has a frame with this ts_in or a later one.
+    :param time_ns: instead of seq: the first block that has a record with this ts_in or a later one.
     """
 
     folder: Path

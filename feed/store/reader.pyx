@@ -178,7 +178,7 @@ cdef class StoreReader:
                         if self._open(here, 0, time_ns):
                             break
                 elif seq and (epoch == 0 or there[0].epoch == epoch):
-                    here = _holding(there, there[0].epoch, seq)
+                    here = _holding([segment for segment in there if segment.epoch == there[0].epoch], seq)
                     self._open(here, seq, 0)
                 elif epoch and there[0].epoch != epoch:
                     # Of an epoch that is new to the caller everything counts.
@@ -200,6 +200,7 @@ cdef class StoreReader:
         # What was only being written when it was read is written now, since what lies behind it is.
         if not self._file.run(self._offset, self._file.scratch, 0):
             self._offset = found
+            self._learn_all()
         return True
 
     cdef bint _turn(self) except -1:
@@ -208,10 +209,12 @@ cdef class StoreReader:
         cdef object segment
         for _ in range(LOOKS):
             there = segments(self.folder)
-            later = [segment for segment in there if segment.epoch == here.epoch and segment.first_seq > here.first_seq]
-            coming = _holding(later, here.epoch, self.next_seq) if later else None
-            if coming is None and self._file.removed() and any(segment.path == here.path for segment in there):
-                coming = here           # begun anew under the same name
+            own = [segment for segment in there if segment.epoch == here.epoch]
+            later = [segment for segment in own if segment.first_seq > here.first_seq]
+            # What a failing disk did not keep is removed, and begun anew at an earlier seq or under the same name.
+            if not later and self._file.removed():
+                later = own
+            coming = _holding(later, self.next_seq) if later else None
             if coming is None:
                 coming = next((segment for segment in there if segment.epoch > here.epoch), None)
             if coming is None:
@@ -238,6 +241,7 @@ cdef class StoreReader:
             file = SegmentFile(segment.path, segment.epoch)
         if segment.epoch != self.epoch:
             self._topics.clear()
+            self._learned_all = False
         self._file = file
         self._segment = segment
         self._last_look = False
@@ -246,8 +250,22 @@ cdef class StoreReader:
         self._offset = 0
         if time_ns or seq > <uint64_t>segment.first_seq:
             self._offset = file.find(seq, time_ns)
-            file.learn_before(self._offset, self._topics)
+            if not file.learn_before(self._offset, self._topics):
+                self._learn_all()
         return self._offset < file.index.end
+
+    cdef int _learn_all(self) except -1:
+        """What is damaged may have named topics. Every segment begins with a table of those before it."""
+        if self._learned_all:
+            return 0
+        self._learned_all = True
+        for segment in segments(self.folder):
+            if segment.epoch == self.epoch:
+                try:
+                    SegmentFile(segment.path, segment.epoch).learn_before(UINT64_MAX, self._topics)
+                except FileNotFoundError:
+                    continue
+        return 0
 
     cdef Block _spare_block(self):
         """One that nobody else refers to."""
@@ -264,8 +282,7 @@ cdef class StoreReader:
         return block
 
 
-cdef object _holding(list there, uint64_t epoch, uint64_t seq):
-    """Of the segments of this epoch the last that begins at or below `seq`, else the first."""
-    own = [segment for segment in there if segment.epoch == epoch]
+cdef object _holding(list own, uint64_t seq):
+    """Of the segments of an epoch the last that begins at or below `seq`, else the first."""
     below = [segment for segment in own if segment.first_seq <= seq]
     return below[len(below) - 1] if below else own[0]

@@ -18,6 +18,7 @@ cdef class SegmentFile:
     # Sealed: as its index says. Else: of the blocks that walk() has met.
     cdef readonly SparseIndex index
     cdef int fd
+    cdef bint _holed                        # walk() had to skip something
     cdef uint8_t* scratch                   # BLOCK_ROOM
     cdef uint8_t* window                    # some bytes from window_at on, for walking headers
     cdef uint64_t window_at
@@ -35,11 +36,11 @@ cdef class SegmentFile:
     cdef uint64_t next_whole(self, uint64_t offset) except? 0
     # Bring the index of an unsealed segment up to what is in the file now.
     cdef int walk(self) except -1
-    # The block that holds record `seq`, or, if that is 0, a frame with ts_in `time_ns`, or the first that is later. Gives where
+    # The block that holds record `seq`, or, if that is 0, one with ts_in `time_ns`, or the first that is later. Gives where
     # the segment ends if there is none.
     cdef uint64_t find(self, uint64_t seq, uint64_t time_ns) except? 0
-    # Learn all topics that blocks before `offset` name.
-    cdef int learn_before(self, uint64_t offset, TopicTable topics) except -1
+    # Learn all topics that blocks before `offset` name; false: something there is damaged.
+    cdef bint learn_before(self, uint64_t offset, TopicTable topics) except -1
     # Was it removed or replaced since it was opened?
     cdef bint removed(self) noexcept nogil
 

@@ -163,6 +163,7 @@ cdef class SegmentFile:
                 if offset == UINT64_MAX:
                     return 0
                 self.window_bytes = 0
+                self._holed = True
                 continue
             if head.kind == TC_BLOCK_INDEX:
                 return 0
@@ -186,11 +187,14 @@ cdef class SegmentFile:
             offset += TC_BLOCK_HEADER + head.nbytes
         return self.index.end
 
-    cdef int learn_before(self, uint64_t offset, TopicTable topics) except -1:
+    cdef bint learn_before(self, uint64_t offset, TopicTable topics) except -1:
         cdef const tc_block* head
         cdef uint64_t at, end
         cdef uint32_t i
+        cdef bint whole
+        self.walk()
         self.window_bytes = 0
+        whole = not self._holed
         for i in range(self.index.count):
             if not self.index.entries[i].flags & TC_BLOCK_NAMES_TOPICS:
                 continue
@@ -199,15 +203,17 @@ cdef class SegmentFile:
             while at < end:
                 head = self._head_at(at)
                 if head == NULL:
+                    whole = False
                     at = self.next_whole(at)
                     self.window_bytes = 0
-                elif head.flags & TC_BLOCK_NAMES_TOPICS:
+                    continue
+                if head.flags & TC_BLOCK_NAMES_TOPICS:
                     if self.run(at, self.scratch, 0):
                         topics.learn(<const tc_block*>self.scratch, self.scratch + TC_BLOCK_HEADER)
-                    at += TC_BLOCK_HEADER + head.nbytes
-                else:
-                    at += TC_BLOCK_HEADER + head.nbytes
-        return 0
+                    else:
+                        whole = False
+                at += TC_BLOCK_HEADER + head.nbytes
+        return whole
 
     cdef bint removed(self) noexcept nogil:
         cdef struct_stat found
@@ -348,8 +354,9 @@ cdef size_t _merge(uint8_t* memory, size_t whole, size_t have) noexcept nogil:
             break
         memmove(memory + TC_BLOCK_HEADER + head.nbytes, memory + at + TC_BLOCK_HEADER, more.nbytes)
         at += TC_BLOCK_HEADER + more.nbytes
-        head.first_ns = min(head.first_ns, more.first_ns)
-        head.last_ns = max(head.last_ns, more.last_ns)
+        if more.last_ns:
+            head.first_ns = min(head.first_ns, more.first_ns) if head.last_ns else more.first_ns
+            head.last_ns = max(head.last_ns, more.last_ns)
         head.last_seq = more.last_seq
         head.nbytes += more.nbytes
         head.count += more.count

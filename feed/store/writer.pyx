@@ -215,19 +215,18 @@ cdef class StoreWriter:
         next_seq = self._tail.next_seq if self._tail.next_seq else frame.seq
         head.kind = TC_BLOCK_FRAMES
         head.first_seq = next_seq
-        head.first_ns = frame.ts_in
         while head.nbytes < nbytes:
             frame = <const tc_log_frame*>(self._memory + TC_BLOCK_HEADER + head.nbytes)
             if frame.seq != next_seq:
                 break
             if frame.kind == TC_KIND_RECORD:
                 next_seq += 1
+                if head.first_ns == 0 or frame.ts_in < head.first_ns:
+                    head.first_ns = frame.ts_in
+                if frame.ts_in > head.last_ns:
+                    head.last_ns = frame.ts_in
             elif frame.kind == TC_KIND_TOPIC:
                 head.flags = TC_BLOCK_NAMES_TOPICS
-            if frame.ts_in < head.first_ns:
-                head.first_ns = frame.ts_in
-            if frame.ts_in > head.last_ns:
-                head.last_ns = frame.ts_in
             head.nbytes += frame.length
             head.count += 1
         head.last_seq = next_seq - 1
