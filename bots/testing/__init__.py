@@ -2,7 +2,7 @@
 
 In a test file, or in conftest.py for all of them:
 
-    from bots.testing import feed, LocalFeed            # or, in conftest.py: pytest_plugins = ["bots.testing"]
+    pytest_plugins = ["bots.testing"]                    # or: from bots.testing import feed
 
     def test_the_mean_survives_a_lost_trade(feed: LocalFeed):
         bot = Mean()
@@ -14,7 +14,8 @@ In a test file, or in conftest.py for all of them:
         assert bot.mean == 15.0
 
 Or without run(): `sub = feed.subscriber("AAPL")`, then `feed.take(sub, 2)` and `[Fact.of(t) for t in ...] == feed.log`.
-Needs pytest. Proxy and Line serve for tests of real processes too.
+bots/examples/test_mean.py is a whole file of tests. Needs pytest (and, for pytest: PYTEST_DONT_REWRITE, for nothing in
+here asserts). Proxy and Line serve for tests of real processes too.
 """
 
 from bots.testing.faults import Chances, Dropped

@@ -20,7 +20,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bots.bot import schemas_of
 from bots.subscriber import Subscriber
@@ -56,8 +56,6 @@ PATIENCE_S = 20.0
 
 SHARED_MEMORY = Path("/dev/shm")
 ROOT_VARIABLE = "TICKCAST_LOG_ROOT"
-
-Transport = Literal["auto", "shm", "ipc", "tcp"]
 
 
 class LocalFeed:
@@ -193,7 +191,7 @@ class LocalFeed:
         symbols: str | Sequence[str] = "*",
         schemas: Sequence[str] | None = None,
         *,
-        transport: Transport = "tcp",
+        transport: str = "tcp",
         **options: Any,
     ) -> Subscriber:
         """An open Subscriber; the feed closes it. `options` are the Subscriber's."""
@@ -206,7 +204,7 @@ class LocalFeed:
         symbols: str | Sequence[str] = "*",
         schemas: Sequence[str] | None = None,
         *,
-        transport: Transport = "tcp",
+        transport: str = "tcp",
         **options: Any,
     ) -> Subscriber:
         """Run `bot` in a thread, as `bots run` would, until the end of the feed; it is live when this returns.
@@ -360,14 +358,13 @@ class LocalFeed:
         return self._inbox.put(schema, symbols, data)
 
     def _test(
-        self, symbols: str | Sequence[str], schemas: Sequence[str] | None, transport: Transport, options: dict[str, Any]
+        self, symbols: str | Sequence[str], schemas: Sequence[str] | None, transport: str, options: dict[str, Any]
     ) -> Tested:
         self._wait(self._unwritten, PATIENCE_S)
         name = str(options.pop("name", f"bot{1 + len(self._tested)}"))
         line = self._line(name)
-        subscriber = Subscriber(
-            symbols, schemas, feed=line.address, transport=transport, name=name, **{"timeout": PATIENCE_S, **options}
-        )
+        given: dict[str, Any] = {"timeout": PATIENCE_S, **options, "transport": transport}
+        subscriber = Subscriber(symbols, schemas, feed=line.address, name=name, **given)
         wanted = [symbols] if isinstance(symbols, str) else list(symbols)
         tested = Tested(subscriber, line, wanted, options.get("group", ""), self._inbox.topic_seqs)
         self._tested.append(tested)

@@ -63,7 +63,7 @@ class Proxy:
     ) -> Relay:
         """A new relay to `upstream`. Endpoints are tcp://HOST:PORT (port 0: any that is free) or ipc://PATH.
 
-        `change` gets the first part of each message on its way to the bot and gives what is to stand there.
+        `change` gets each part of each message on its way to the bot and gives what is to stand there.
 
         :raises CallerError: it can't listen there.
         """

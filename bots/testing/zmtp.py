@@ -109,13 +109,20 @@ def body(piece: bytes) -> memoryview:
 
 
 def mapped(piece: bytes, change: Callable[[bytes], bytes]) -> bytes:
-    """A piece whose first frame carries something else."""
-    before = body(piece)
-    after = change(bytes(before))
-    if after == before:
-        return piece
-    rest = piece[(9 if piece[0] & LONG else 2) + len(before) :]
-    flags = piece[0] & ~LONG
-    if len(after) > 255:
-        return bytes([flags | LONG]) + _long.pack(len(after)) + after + rest
-    return bytes([flags, len(after)]) + after + rest
+    """A message whose frames carry what `change` makes of what they carried."""
+    made = []
+    at = 0
+    changed = False
+    while at < len(piece):
+        before = body(piece[at:])
+        after = change(bytes(before))
+        changed = changed or after != before
+        made.append(_frame(piece[at] & MORE, after))
+        at += (9 if piece[at] & LONG else 2) + len(before)
+    return b"".join(made) if changed else piece
+
+
+def _frame(flags: int, content: bytes) -> bytes:
+    if len(content) > 255:
+        return bytes([flags | LONG]) + _long.pack(len(content)) + content
+    return bytes([flags, len(content)]) + content

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.e2e.processes import Stage
 
 EXAMPLES = REPOSITORY / "bots" / "examples"
-TESTED = {"mean.py", "spread.py", "batches.py", "asyncio_bot.py", "plain_zmq.py", "latency.py"}
+TESTED = {"mean.py", "spread.py", "batches.py", "asyncio_bot.py", "plain_zmq.py", "latency.py", "test_mean.py"}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_it_is_short_and_says_how_to_run_it(name: str) -> None:
     assert len(text.splitlines()) < 60
     doc = ast.get_docstring(ast.parse(text))
     assert doc is not None
-    assert re.search(rf"^    (python|bots run) {re.escape(name)} ", doc, re.M)
+    assert re.search(rf"^    (python|bots run|pytest) {re.escape(name)} ", doc, re.M)
 
 
 def test_mean(market: Stage) -> None:
