@@ -45,6 +45,9 @@ with EXIT_S each time for processes to end, that is less than the 2 s that SIGTE
 behind takes longer: what it has not taken by then is cleared away with the log."""
 
 OTHER_DRAIN_S = 0.1
+START_S = 10.0
+"""How long an archive may take to start when the feed ends meanwhile."""
+
 EXIT_S = 0.4
 ORPHANS_S = 2.0
 """How long the agents of a supervisor that was killed may take to end before the next feed gives up on them."""
@@ -182,9 +185,21 @@ class Processes(Feed):
         self._log_was_there = False
 
     def _finish(self) -> None:
-        running = [child for child in self._children.values() if child.process is not None]
-        self._end([child for child in running if child.name == "ingest"])
-        self._end([child for child in running if child.name != "ingest"])
+        self._end([child for child in self._children.values() if child.name == "ingest" and child.process is not None])
+        log_is_there = self._log_was_there or self._children["ingest"].finished
+        if "archive" in self._children and log_is_there and self.error is None:
+            self._await_archive(self._children["archive"])
+        self._end([child for child in self._children.values() if child.process is not None])
+
+    def _await_archive(self, child: _Child) -> None:
+        """What an archive that is only starting has not begun to take would be cleared away with the log."""
+        if child.process is None and not child.finished:
+            self._start(child)
+        deadline = time.monotonic() + START_S
+        while child.process is not None and not self._turns(child.name) and time.monotonic() < deadline:
+            if child.process.poll() is not None:
+                self._reap(child)
+            time.sleep(0.005)
 
     def pid(self, name: str) -> int:
         process = self._children[name].process

@@ -101,7 +101,8 @@ def _ingest(config: FeedConfig, counters: Counters, sources: Sequence[Callable[[
         group=_group_id(config.log.group),
     )
     writer.measure(counters.histogram("tickcast_latency_seconds", stage="ingest", transport="log"))
-    return Ingest(writer, sources, counters, wait_bots=config.feed.wait_bots)
+    wait_archive = bool(config.archive.path) and "archive" in config.log.gating
+    return Ingest(writer, sources, counters, wait_bots=config.feed.wait_bots, wait_archive=wait_archive)
 
 
 def _sources(config: FeedConfig, counters: Counters) -> list[Callable[[Sink], Source]]:

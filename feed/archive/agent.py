@@ -163,7 +163,7 @@ class Archive:
                 writer.sync()
             if self._failures:
                 self._recovered(now)
-        elif ended:
+        elif ended or reader.evicted:  # who has caught up may be waited for again
             reader.close()
             self._reader = None
         self._drained = not taken

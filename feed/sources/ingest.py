@@ -29,6 +29,7 @@ BATCH = 1024
 """At most so many ticks between two looks at anything else."""
 
 SOURCE_PARK_NS = 50_000_000
+WAIT_ARCHIVE_NS = 10_000_000_000
 BEAT_NS = 50_000_000
 """How often the log says that the sequencer lives, ns: quiet sources and a dead feed are to look different."""
 
@@ -36,7 +37,8 @@ BEAT_NS = 50_000_000
 class Ingest:
     """An agent (feed.agent). `make` gives one source each, for the sink that it shall fill.
 
-    `wait_bots`: hold all sources until so many bots have reported to control; 0 starts at once.
+    `wait_bots`: hold all sources until so many bots have reported to control; 0 starts at once. `wait_archive`: until
+    the archive turns, or 10 s.
     """
 
     name = "ingest"
@@ -48,10 +50,12 @@ class Ingest:
         counters: Counters,
         *,
         wait_bots: int = 0,
+        wait_archive: bool = False,
     ) -> None:
         self._writer = writer
         self._counters = counters
         self._wait_bots = wait_bots
+        self._wait_archive = wait_archive
         self._began_ns = now_ns()
         self._beat_at_ns = 0
         self._stopping = threading.Event()
@@ -82,6 +86,8 @@ class Ingest:
         if (now := monotonic_ns()) >= self._beat_at_ns:
             self._beat_at_ns = now + BEAT_NS
             self._writer.beat()
+        if self._wait_archive and not self._archive_is_there():
+            return 0
         if self._wait_bots and not self._bots_are_there():
             return 0
         if self._intake is None:
@@ -95,7 +101,7 @@ class Ingest:
         return self._intake.poll(BATCH)
 
     def park(self, timeout_ns: int) -> None:
-        if self._wait_bots or self.finished:
+        if self._wait_archive or self._wait_bots or self.finished:
             self._stopping.wait(timeout_ns / 1e9)
         elif self._intake is None:
             self.sources[0].park(timeout_ns)
@@ -131,3 +137,11 @@ class Ingest:
         if sum(row.value >= self._began_ns for row in reports) >= self._wait_bots:
             self._wait_bots = 0
         return self._wait_bots == 0
+
+    def _archive_is_there(self) -> bool:
+        """A source that is faster than the archive starts would have gone over the whole log by then."""
+        beats = (row for row in self._counters.rows() if row.name == "tickcast_agent_heartbeat_timestamp_seconds")
+        turns = any(row.labels["agent"] == "archive" and row.value >= self._began_ns for row in beats)
+        if turns or now_ns() - self._began_ns > WAIT_ARCHIVE_NS:
+            self._wait_archive = False
+        return not self._wait_archive

@@ -81,12 +81,14 @@ class Process:
     args: list[str]
     env: dict[str, str]
     output: Path
+    within: tuple[str, ...] = ()
+    """A command that runs it."""
     popen: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         with self.output.open("wb") as out:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", *self.args],
+                [*self.within, sys.executable, "-m", *self.args],
                 cwd=REPOSITORY,
                 env={**os.environ, **self.env},
                 stdin=subprocess.DEVNULL,
@@ -225,10 +227,19 @@ class Stage:
 
     def start(self, *args: object, **env: str) -> Process:
         """Any command: ("feed", "stat", ...)."""
+        return self._started(list(args), env, ())
+
+    def _started(self, args: list[object], env: dict[str, str], within: tuple[str, ...]) -> Process:
         output = self.temporary / f"{len(self.processes)}.output"
-        process = Process([str(arg) for arg in args], {**self.env, **env}, output)
+        process = Process([str(arg) for arg in args], {**self.env, **env}, output, within)
         self.processes.append(process)
         return process
+
+    def start_in_mount(self, at: Path, options: str, *args: object) -> Process:
+        """The same, with a tmpfs at `at` that only it and its children see; needs root."""
+        script = 'mount -t tmpfs -o "$1" tmpfs "$2" && shift 2 && exec "$@"'
+        within = ("unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", options, str(at))
+        return self._started(list(args), {}, within)
 
     def run(self, *args: object) -> str:
         """A command that has to succeed; what it printed."""
