@@ -94,7 +94,8 @@ cdef class Past:
                 outcome = "time"
             elif block.missing:
                 _miss(missing, scan, block.last_seq, block.missing)
-                place.block = None
+                if scan.next > block.last_seq:
+                    place.block = None
             elif block.first_seq > scan.next:
                 _miss(missing, scan, block.first_seq - 1, DAMAGE)
             else:
@@ -160,7 +161,7 @@ cdef _miss(list missing, Scan scan, uint64_t upto, str cause):
             before[1] = last
         else:
             missing.append([scan.next, last, cause])
-    scan.next = max(scan.next, upto + 1)
+    scan.next = max(scan.next, last + 1)
 
 
 cdef int _search(Scan scan, Block block, StoreReader reader, size_t* offset) noexcept nogil:

@@ -118,7 +118,7 @@ class Replay:
             outcome = "end"
             if self._past is not None:
                 outcome, told["missing"], _ = self._past.search(self._scan, told["epoch"])
-            if self._scan.next > first:
+            if self._scan.next > first or outcome == "met":
                 told |= {"next": self._came_to(request, outcome, self._log.next_seq), "end": False}
                 return
             told["missing"] = [[first, _least(request.to, there - 1), EXPIRED]]
@@ -164,8 +164,8 @@ class Replay:
             return request.epoch or self._log.epoch, max(1, request.from_ or 1)
         time_ns, present = request.from_time, self._log.epoch
         if request.epoch in {0, present}:
-            seq, proved = seek_time(self._log, time_ns)
-            if proved:
+            seq, passed = seek_time(self._log, time_ns)
+            if passed or (seq == 1 and request.epoch):
                 return present, seq
         found = None if self._past is None else self._past.at_time(time_ns, request.epoch)
         if self._past is None or found is None or found[0] > present:

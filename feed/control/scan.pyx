@@ -212,17 +212,16 @@ def seek_time(LogReader reader not None, time_ns: int) -> tuple[int, bool]:
     """Stand at the first record with a ts_in of `time_ns` or later, as far as the log is in order of ts_in (records of
     sources with threads of their own may be some µs out of it); at the end if there is none.
 
-    Gives the seq there, and whether it is known that no earlier record has such a ts_in.
+    Gives the seq there, and whether a record with an earlier ts_in was met.
     """
     cdef uint64_t wanted = time_ns
     cdef bint passed
     with nogil:
         passed = _seek_time(reader, wanted)
-    return reader.seq, passed or reader.seq == 1
+    return reader.seq, passed
 
 
 cdef bint _seek_time(LogReader reader, uint64_t wanted) noexcept nogil:
-    """True if a record with an earlier ts_in was met."""
     cdef uint64_t low, start, first, last, middle
     cdef const tc_log_frame* frame
     cdef bint passed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import threading
-from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,91 +11,9 @@ from hypothesis import strategies as st
 
 from feed.control import replay
 from feed.control.scan import RANGES_MAX
-from feed.wire.frames import FLAG_REPLAYED
-from feed.wire.records import BY_ID, SCHEMAS
 from feed.wire.topics import Pattern
-from tests.control.asking import TOPIC, Answer
 from tests.control.conftest import Served
-
-SIZES = {schema.word: schema.record_bytes for schema in SCHEMAS}
-NAMES = [
-    ("quote", "AAPL"),
-    ("trade", "AAPL"),
-    ("quote", "AAPLW"),
-    ("order", "ESU4"),
-    ("definition", "ESU4"),
-    ("bbo", "Z"),
-]
-
-
-class Written(NamedTuple):
-    schema: str
-    symbol: str
-    seq: int
-    topic_seq: int
-    ts_in: int
-    record: bytes
-
-
-class History(list[Written]):
-    """Everything that went into a log."""
-
-    def __init__(self, served: Served) -> None:
-        super().__init__()
-        self.writer = served.writer
-        self.ids = {name: self.writer.topic(*name) for name in NAMES}
-        self.counts = dict.fromkeys(NAMES, 0)
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} records>"
-
-    def write(self, *which: int) -> None:
-        """A record to each of these topics (indices into NAMES), different from all others, a µs after the last."""
-        for each in which:
-            name = NAMES[each]
-            seq = self.writer.next_seq
-            record = struct.pack("<Q", seq) * (SIZES[name[0]] // 8)
-            ts_in = 10**9 + 1000 * seq
-            assert self.writer.publish(self.ids[name], record, ts_in=ts_in) == seq
-            self.counts[name] += 1
-            self.append(Written(*name, seq, self.counts[name], ts_in, record))
-
-
-def told(answer: Answer) -> list[Written]:
-    """The records of one answer, by the topics that it announces itself."""
-    names: dict[int, tuple[str, str]] = {}
-    found = []
-    for frame in answer.frames:
-        assert frame.flags == FLAG_REPLAYED
-        if frame.kind == TOPIC:
-            assert frame.topic_id not in names
-            schema, length = struct.unpack_from("<HH", frame.record)
-            names[frame.topic_id] = (BY_ID[schema].word, frame.record[8 : 8 + length].decode())
-        else:
-            found.append(Written(*names[frame.topic_id], frame.seq, frame.topic_seq, frame.ts_in, frame.record))
-    assert {each[:2] for each in found} == set(names.values())
-    return found
-
-
-def walked(served: Served, **fields: Any) -> tuple[list[Written], list[list[Any]], dict[str, Any]]:
-    """All answers to a question, one after the other: records, missing ranges, the last words."""
-    found, missing, at = [], [], dict(fields)
-    while True:
-        answer = served.asker.ask("replay", **at)
-        words = answer.words
-        assert "error" not in words, words
-        part = told(answer)
-        assert all(words["from"] <= each.seq < words["next"] for each in part)
-        assert words["epoch"] == served.writer.epoch
-        assert words["next_epoch"] is None
-        assert words["next_seq"] <= served.writer.next_seq
-        found += part
-        missing += words["missing"]
-        if words["end"] or words["next"] > fields.get("to", 2**63):
-            return found, missing, words
-        assert words["next"] > words["from"], words
-        at |= {"from": words["next"]}
-        at.pop("from_time", None)
+from tests.control.history import NAMES, History, told, walked
 
 
 @pytest.fixture
@@ -226,7 +143,7 @@ def test_what_comes_behind_the_future(served: Served, written: History) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(at=st.integers(0, 720_000), epoch=st.booleans())
 def test_from_any_time(served: Served, written: History, at: int, epoch: bool) -> None:
-    time_ns = 10**9 + at
+    time_ns = served.writer.epoch + at
     found, missing, _ = walked(
         served, patterns=["*"], from_time=time_ns, bytes=20_000, epoch=served.writer.epoch if epoch else 0
     )
@@ -239,9 +156,9 @@ def test_from_a_time_in_a_log_of_many_segments(served: Served) -> None:
     written.write(*([0] * 20_000))
     oldest = served.asker.ask("replay", patterns=["NONE"], **{"from": 1}).words["missing"][0][1] + 1
     for seq in (oldest + 1, oldest + 4321, written[-1].seq):
-        answer = served.asker.ask("replay", patterns=["*"], from_time=10**9 + 1000 * seq - 1, bytes=1)
+        answer = served.asker.ask("replay", patterns=["*"], from_time=served.writer.epoch + 1000 * seq - 1, bytes=1)
         assert (answer.words["from"], [each.seq for each in told(answer)]) == (seq, [seq])
-    answer = served.asker.ask("replay", patterns=["*"], from_time=10**9, bytes=1)
+    answer = served.asker.ask("replay", patterns=["*"], from_time=served.writer.epoch, bytes=1)
     assert (answer.words["from"], answer.words["missing"]) == (1, [[1, oldest - 1, "expired"]])
 
 
