@@ -90,10 +90,7 @@ Epoch = Annotated[
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="The feed's TOML file. Default: defaults.")]
 
 
-@app.command(
-    epilog="Examples: feed replay session.dbn.zst --speed 10 --set feed.wait_bots=1;   "
-    "feed replay --from 2024-07-01T13:30Z --to 2024-07-01T14:00Z --symbols AAPL,ES* --speed max /var/lib/tickcast/main"
-)
+@app.command(epilog="Example: feed replay session.dbn.zst --speed 10 --set feed.wait_bots=1")
 def replay(
     paths: Annotated[
         list[Path] | None,
@@ -118,7 +115,8 @@ def replay(
     """Run the feed on recorded files, or on what a feed has archived; it ends when they do.
 
     Bots get it as they get a live feed. feed.wait_bots=N holds it until N bots are there. --from, --to, --symbols and
-    --epoch are for archives; what an archive lacks is told at the end.
+    --epoch are for archives (feed replay FOLDER --from 2024-07-01T13:30Z --symbols AAPL,ES*); what an archive lacks is
+    told at the end. With archive.path set and "archive" in log.gating, the replay itself is archived without a loss.
     """
     own = config.load(file, os.environ, sets or (), base={"source": {}}).archive_directory
     part = {"from": first, "to": last, "symbols": _listed(symbols), "epoch": epoch}
@@ -128,7 +126,7 @@ def replay(
     _run(config.load(file, os.environ, [*(sets or ()), *unwritten], base=base), seconds, log_level)
 
 
-@app.command(epilog="Example: feed export --format parquet ticks --config feed.toml --from 2024-07-01 --symbols ES*")
+@app.command(epilog="Example: feed export --format parquet ticks --archive main --from 2024-07-01 --symbols ES*")
 def export(
     out: Annotated[
         Path,

@@ -18,11 +18,13 @@ from typer.testing import CliRunner
 
 import feed
 from feed import cli, config
+from feed.archive.export import Report
 from feed.bench.result import Result
-from feed.errors import HostError
+from feed.errors import ConfigError, HostError
+from feed.position import Position
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ["run", "demo", "replay", "check", "stat", "bench latency", "bench throughput", "bench fanout"]
+COMMANDS = ["run", "demo", "replay", "export", "check", "stat", "bench latency", "bench throughput", "bench fanout"]
 
 
 @pytest.fixture
@@ -47,6 +49,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[Any, ...], d
         "feed.supervisor": {"run": does("run", 0)},
         "feed.demo": {"run": does("demo", 0)},
         "feed.bench.run": {"run": does("bench", [measured(None, 1.5, idle="spin"), measured("pyzmq", 1234.5)])},
+        "feed.archive.export": {"export": does("export", Report([Path("ticks")], 1234, ["missing: some"]))},
+        "feed.store.excerpt": {"Excerpt": does("excerpt", None)},
         "feed.monitor.stat": {"snapshot": does("snapshot", {"x": 1}), "render": does("render", Text("drawn"))},
     }
     for name, attributes in stubs.items():
@@ -117,6 +121,58 @@ def test_replay_takes_the_rest_from_a_file(calls: list[Any], tmp_path: Path) -> 
     assert set(calls[0][1][0].source) == {"replay"}
 
 
+def test_replay_of_a_folder_plays_an_archive(calls: list[Any], tmp_path: Path) -> None:
+    part = ("--from", "5", "--to", "2024-07-01", "--symbols", "AAPL,ES*", "--epoch", "7")
+    assert invoke("replay", str(tmp_path), *part, "--set", "archive.path=/elsewhere").exit_code == 0
+    loaded = calls[0][1][0]
+    assert loaded.source == {
+        "archive": config.ArchiveReplayConfig(
+            path=str(tmp_path), from_="5", to="2024-07-01", symbols=["AAPL", "ES*"], epoch=7
+        )
+    }
+    assert loaded.feed.linger is False
+    assert loaded.archive.path == "/elsewhere"
+
+
+def test_replay_of_nothing_plays_the_own_archive_which_is_not_written(calls: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "main").mkdir()
+    for named in ([], [str(tmp_path / "main")], [str(tmp_path)]):
+        assert invoke("replay", *named, "--set", f"archive.path={tmp_path}").exit_code == 0
+        loaded = calls[-1][1][0]
+        assert loaded.source == {"archive": config.ArchiveReplayConfig(path=str(tmp_path / "main"))}
+        assert loaded.archive.path == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "no archive is configured: expected archive.path, or the folder of an archive"),
+        (("config/feed.toml", "--from", "5"), "--from is for archives"),
+        (("config", "tests"), "either DBN files or one archive"),
+        (("config", "config/feed.toml"), "either DBN files or one archive"),
+        (("none",), "no such file"),
+        (("config", "--from", "now"), r"source\.archive\.from: not a place"),
+    ],
+)
+def test_what_replay_can_not_play(
+    calls: list[Any], monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ConfigError, match=message):
+        raise invoke("replay", *args).exception
+    assert calls == []
+
+
+def test_export_says_what_it_wrote_and_what_is_missing(calls: list[Any]) -> None:
+    shown = invoke("export", "out", "--format", "csv", "--archive", "a", "--symbols", "A,B*", "--schemas", "quote")
+    assert shown.exit_code == 0, shown.exception
+    assert shown.stdout == "1,234 records: ticks\n"
+    assert "warning: missing: some" in shown.stderr
+    (_, (folder,), part), (_, (_, kind, out), options) = calls
+    assert (folder, kind, out, options["asked"]) == (Path("a"), "csv", Path("out"), ["A"])
+    assert part == {"first": Position(), "last": Position(), "epoch": 0, "symbols": ["A", "B*"], "schemas": ["quote"]}
+
+
 def test_check_draws_the_plan() -> None:
     shown = invoke("check", str(ROOT / "config" / "feed.toml"))
     assert shown.exit_code == 0
@@ -149,7 +205,7 @@ def test_bench_prints_a_table_or_one_json_array(calls: list[Any]) -> None:
 
 
 def test_an_option_that_is_none_is_refused() -> None:
-    for args in (("bench", "latency", "--transport", "pigeon"), ("run", "--for", "-1"), ("replay",), ("fly",)):
+    for args in (("bench", "latency", "--transport", "pigeon"), ("run", "--for", "-1"), ("export", "x"), ("fly",)):
         assert invoke(*args).exit_code == 2
 
 
