@@ -3,6 +3,8 @@
 from bots.batch import Batch
 from bots.bot import Bot, run
 from bots.gap import Gap
+from bots.staleness import Stale, SymbolState
+from bots.status import StatusAction, StatusReason
 from bots.subscriber import Subscriber
 from bots.ticks import Bar, Bbo, Book, Definition, Imbalance, Level, Order, Quote, Stat, Status, Tick, Trade
 
@@ -18,9 +20,13 @@ __all__ = [
     "Level",
     "Order",
     "Quote",
+    "Stale",
     "Stat",
     "Status",
+    "StatusAction",
+    "StatusReason",
     "Subscriber",
+    "SymbolState",
     "Tick",
     "Trade",
     "run",

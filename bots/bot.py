@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bots.gap import Gap
+    from bots.staleness import Stale
     from bots.subscriber import Subscriber
     from bots.ticks import Bar, Bbo, Book, Definition, Imbalance, Order, Quote, Stat, Status, Tick, Trade
 
@@ -49,8 +50,8 @@ class Bot:
     def on_live(self) -> None:
         """The feed is there, and the subscription in force; again after each `on_stale`."""
 
-    def on_stale(self) -> None:
-        """The feed is not heard of any more: what you know may be out of date."""
+    def on_stale(self, stale: Stale) -> None:
+        """The feed is not heard of any more: what you know may be out of date. `stale.cause`: "feed" or "network"."""
 
     def on_trade(self, t: Trade) -> None: ...
     def on_quote(self, q: Quote) -> None: ...

@@ -118,6 +118,16 @@ def run(
     name: Annotated[
         str | None, typer.Option(help="On the feed's dashboard, at most 31 letters. Default: CLASS-PROCESS.")
     ] = None,
+    start: Annotated[
+        str, typer.Option(metavar="WHERE", help="live; snapshot (last states first); begin; a time; or a seq.")
+    ] = "live",
+    durable: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Keep the position: after any restart go on with the next tick.")
+    ] = None,
+    slow: Annotated[
+        str | None,
+        typer.Option(metavar="POLICY", help="When behind: fill, latest or stop, or by schema: quote=fill,trade=stop."),
+    ] = None,
     feed: Feed = DEFAULT_FEED,
 ) -> None:
     """Run a bot until Ctrl-C. It waits for a feed that is not running, and for one that goes away."""
@@ -127,7 +137,14 @@ def run(
         kind = loader.load(path, wanted)
         sys.argv = [str(path)]  # what the bot's own code should see
         bot = kind()
-    options = {"name": name or f"{kind.__name__[:20]}-{os.getpid()}", "order": order.value, "idle": idle.value}
+    options = {
+        "name": name or f"{kind.__name__[:20]}-{os.getpid()}",
+        "order": order.value,
+        "idle": idle.value,
+        "start": int(start) if start.isdigit() else start,
+        "durable": durable,
+        "slow": _slow(slow),
+    }
     subscriber = _subscriber(symbols.split(","), schemas, transport, feed, **options)
     gc.collect()
     gc.freeze()  # what is there now stays; later collections need not look at it again
@@ -179,6 +196,13 @@ def main() -> None:
 def _subscriber(symbols: list[str], schemas: str | None, transport: Transport, feed: str, **options: Any) -> Subscriber:
     words = None if schemas is None else schemas.split(",")
     return Subscriber(symbols, words, feed=_address(feed), transport=transport.value, **options)
+
+
+def _slow(text: str | None) -> str | dict[str, str] | None:
+    """One policy, or some by schema: `quote=fill,trade=stop`."""
+    if text is None or "=" not in text:
+        return text
+    return dict(each.partition("=")[::2] for each in text.split(","))
 
 
 def _address(feed: str) -> str:

@@ -25,6 +25,8 @@ from bots.links.shm import ShmLink
 from bots.links.zmq import ZmqLink
 from bots.mending import Mender
 from bots.report import Reporter
+from bots.staleness import FeedWatch, Stale, SymbolState, symbol_state
+from bots.status import Trading
 from feed.clock import monotonic_ns, now_ns
 from feed.errors import ControlError, StaleData, TickcastError
 from feed.wire.records import BY_ID
@@ -44,7 +46,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 ASK_S = 0.25
 PROVE_SLICE_NS = 100_000_000
 LATE_NS = 200_000_000
-"""How late a heartbeat may be beyond two intervals."""
+"""How late the heartbeat that proves a subscription may be beyond an interval."""
 
 CAUGHT_UP_TICKS = 1000
 """Who is no further behind than that is live: a moving feed always has some ticks under way."""
@@ -83,7 +85,7 @@ class Connection:
         )
         self.losses = Losses()
         self.on_gap: Callable[[Gap], object] | None = None
-        self.on_stale: Callable[[], object] | None = None
+        self.on_stale: Callable[[Stale], object] | None = None
         self.on_live: Callable[[], object] | None = None
         self.link: Link | None = None
         self.live = False
@@ -99,8 +101,10 @@ class Connection:
         self._control: ControlClient | None = None
         self._reporter: Reporter | None = None
         self._mender: Mender | None = None
-        self._frames = 0
-        self._heard_ns = 0
+        self._watch = FeedWatch(route.heartbeat_ns, monotonic_ns())
+        self._stale: Stale | None = Stale("feed", "not found yet", 0)
+        self._trading: dict[str, Trading] = {}
+        self._frames = self._signs = 0
         self._caught_up = True
         self._joined = False
         self._outdated = 0
@@ -135,7 +139,7 @@ class Connection:
                 raise ControlError(why, remedy=f"Gave up after {timeout} s")
             if self.link is None:
                 self._pause(deadline_ns)
-        self._heard()
+        self._check_life(idle=False)
 
     def close(self) -> None:
         """Let go of feed and control address. The delivery ends, also one in another thread."""
@@ -162,8 +166,17 @@ class Connection:
     def lag(self) -> tuple[int, int | None]:
         """How far behind: ns, and ticks of all topics where the transport can tell."""
         ticks = self.link.lag() if self.link is not None else None
+        if ticks is None and self._control is not None and self.link is not None:
+            behind = self._control.next_seq - max(self.delivery.seq, self.link.passed())
+            ticks = 0 if self._caught_up and self.live else max(0, behind)
         caught_up = self._caught_up if ticks is None else ticks == 0
         return (0 if caught_up else self.delivery.last_lag_ns), ticks
+
+    def state(self, symbol: str) -> SymbolState:
+        """What is known of a symbol now."""
+        trading = self._trading.get(symbol)
+        last_ns = self.delivery.last_sent(symbol)
+        return symbol_state(self._stale, trading, last_ns, now_ns(), self.route.heartbeat_ns)
 
     # --- what the delivery tells (bots.delivery.Hooks) --------------------------------------------------------------
 
@@ -189,6 +202,9 @@ class Connection:
         if self.policies.of(schema_id) == "stop":
             found = f"{first} to {last} of {gap.topic} did not come: {cause}"
             raise StaleData("ticks are missing", found=found, remedy="slow=fill goes on without them")
+
+    def status(self, symbol: str, action: int, reason: int, is_trading: str, ts_event: int) -> None:
+        self._trading.setdefault(symbol, Trading()).take(action, reason, is_trading, ts_event)
 
     def late(self, topic: str, age_ns: int) -> None:
         raise StaleData("the bot is behind", found=f"{topic} is {age_ns / 1e6:.1f} ms old")
@@ -237,7 +253,8 @@ class Connection:
                 self._attach(link)
         else:
             self._drop()
-            self._lose("the feed ended")
+            self._watch.ended()
+            self._lose(self._watch.judge(monotonic_ns()).stale(now_ns()))
         self._try_at_ns = 0
 
     def look(self, now_ns: int, idle: bool) -> None:
@@ -246,7 +263,7 @@ class Connection:
             if monotonic_ns() >= self._try_at_ns:
                 self._look_for_feed()
         elif not isinstance(self.link, HistoryLink):
-            self._check_life()
+            self._check_life(idle)
         if self._mender is not None and self.link is not None:
             self._mender.look()
             self.delivery.overdue()
@@ -262,33 +279,48 @@ class Connection:
 
     # --- live and stale ---------------------------------------------------------------------------------------------
 
-    def _check_life(self) -> None:
-        assert self.link is not None
+    def _check_life(self, idle: bool) -> None:
+        """Is the feed there? What was not read yet was not heard, so silence counts only while nothing is waiting."""
         now = monotonic_ns()
-        if self.delivery.frames != self._frames:
-            self._heard()
-        elif self.link.gone():
-            self._lose("the feed hung up")
-        elif self.link.transport == "shm":
-            if not self.live:
-                self._heard()
-        elif now - self._heard_ns > 2 * self.route.heartbeat_ns + LATE_NS:
-            self._lose(f"nothing heard of the feed for {(now - self._heard_ns) / 1e9:.1f} s")
+        if self._sign_of_life(now):
+            self._go_live()
+        ask = not self.live
+        if idle:
+            verdict = self._watch.judge(now)
+            ask = ask or verdict.ask
+            self._lose(verdict.stale(now_ns()))
         # Only the directory tells a clock that was set back (a new epoch that looks older) from stragglers.
-        lost = not self.live or self.delivery.outdated != self._outdated
-        if lost and self._control is not None and now >= self._try_at_ns:
+        ask = ask or self.delivery.outdated != self._outdated
+        if ask and self._control is not None and now >= self._try_at_ns:
             self._look_for_feed()
 
-    def _heard(self) -> None:
-        self._frames = self.delivery.frames
-        self._heard_ns = monotonic_ns()
-        if self.link is not None and not self.live and self._settled():
-            self.live = True
-            if self._told_why:
-                log.warning("the feed is there, over %s", self.link.transport)
-                self._told_why = ""
-            if self.on_live is not None:
-                self.on_live()
+    def _sign_of_life(self, now: int) -> bool:
+        assert self.link is not None
+        if self.link.gone():
+            self._watch.hung_up(now)
+        elif isinstance(self.link, ShmLink):
+            silent = self.link.silent_ns()
+            self._watch.heard(now - silent)
+            return silent < self.route.heartbeat_ns
+        frames, self._frames = self._frames, self.delivery.frames
+        if isinstance(self.link, ZmqLink) and self.link.signs != self._signs:
+            self._signs = self.link.signs
+            self._watch.heard(now)
+            return True
+        if self._frames != frames:
+            self._watch.spoke(now)
+        return False
+
+    def _go_live(self) -> None:
+        if self.link is None or self.live or not self._settled():
+            return
+        self.live = True
+        self._stale = None
+        if self._told_why:
+            log.warning("the feed is there, over %s", self.link.transport)
+            self._told_why = ""
+        if self.on_live is not None:
+            self.on_live()
 
     def _settled(self) -> bool:
         """Is what the bot began with over: states asked for, history, its last holes?"""
@@ -300,15 +332,17 @@ class Connection:
         self._joined = self.delivery.recovery.holes == 0 and (self._caught_up if lag is None else lag < CAUGHT_UP_TICKS)
         return self._joined
 
-    def _lose(self, why: str) -> None:
-        if not self.live:
+    def _lose(self, stale: Stale | None) -> None:
+        """The feed is not heard of any more, if `stale` says so."""
+        if stale is None or not self.live:
             return
         self.live = False
+        self._stale = stale
         self._pause_s = FIRST_PAUSE_S
-        self._try_at_ns = monotonic_ns() + int(FIRST_PAUSE_S * 1e9)
-        self._say_waiting(why)
+        self._try_at_ns = monotonic_ns()
+        self._say_waiting(stale.why)
         if self.on_stale is not None:
-            self.on_stale()
+            self.on_stale(stale)
 
     # --- finding the feed -------------------------------------------------------------------------------------------
 
@@ -320,11 +354,11 @@ class Connection:
             return
         self._outdated = self.delivery.outdated
         if self.link is not None and self.link is not before:
-            if isinstance(self.link, ShmLink):  # of the others, only what comes tells that somebody is there
-                self._heard()
+            if isinstance(self.link, ShmLink) and self._sign_of_life(monotonic_ns()):
+                self._go_live()
             return
         self._say_waiting(why)
-        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        self._pause_s = FIRST_PAUSE_S if self.live else min(2 * self._pause_s, LONGEST_PAUSE_S)
         self._try_at_ns = monotonic_ns() + int(self._pause_s * 1e9)
 
     def _try(self, wait: bool) -> str | None:
@@ -352,6 +386,7 @@ class Connection:
     def _follow(self, directory: Directory) -> None:
         """Attach where the directory says."""
         assert self._control is not None
+        self._watch.answered(self._control.asked_ns, directory.alive_age_ns)
         link = self.route.follow(directory, self._control, self.link, self.delivery.epoch)
         if link is not None:
             self._take(link, directory.epoch)
@@ -364,22 +399,28 @@ class Connection:
 
     def _attach(self, link: Link, epoch: int = 0) -> None:
         self.link = link
-        self._frames = -1
+        self._frames = self._signs = 0
         self._joined = False
+        self._watch = FeedWatch(
+            self.route.heartbeat_ns,
+            monotonic_ns(),
+            local=isinstance(link, ShmLink),
+            asks=self._control is not None,
+        )
         first = self.delivery.epoch == 0
         if isinstance(link, ShmLink):
             epoch = link.epoch
             self.delivery.attach(link, epoch, "overrun")
         elif isinstance(link, HistoryLink):
+            epoch = link.first_epoch
             self.live = False
-            self.delivery.attach(link, link.first_epoch, "expired")
-            return
+            self.delivery.attach(link, epoch, "expired")
         else:
             self.delivery.attach(link, epoch, "slow")
-        if first and self._state and self._mender is not None:
+        if first and self._state and self._mender is not None and not isinstance(link, HistoryLink):
             self.delivery.recovery.join()
         if self._position is not None and not self._position.epoch and epoch:
-            self._position.begin(epoch, max(1, link.passed()))
+            self._position.begin(epoch, max(1, link.passed() or self.route.next_seq))
 
     def _drop(self) -> None:
         if isinstance(self.link, ShmLink):

@@ -42,7 +42,7 @@ from feed.wire.frames cimport (
 )
 
 from bots.order import CAUSES, TopicOrder
-from feed.wire.records import BY_ID, SCHEMAS
+from feed.wire.records import BY_ID, BY_WORD, SCHEMAS
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject* o) nogil
@@ -60,6 +60,8 @@ cdef enum:
     IN_HAND_BATCHES = 2
     BLOCKS_KEPT = 4         # per schema; a bot that keeps more batches than that pays for new memory
 
+STATUS = BY_WORD["status"].id
+
 assert max(schema.id for schema in SCHEMAS) < SCHEMAS_ROOM
 
 
@@ -68,6 +70,7 @@ cdef class Delivery:
 
     wanted(schema_id, symbol) -> bool, newest(schema_id) -> bool: does only its newest matter?
     fills(topic, first, last, cause) -> bool: is a hole to be asked for?   gap(topic, first, last, cause): it is one for good
+    status(symbol, action, reason, is_trading, ts_event): a status record goes out
     late(topic, age_ns): a tick of policy "stop" is too old; raises   leaves() -> bool: a new epoch shows, and was it left?
     epoch(old, new), overrun(first, last), closed()
     look(now_ns, idle) about ten times a second, a thousand times while something is asked for; `idle`: nothing was waiting
@@ -188,6 +191,10 @@ cdef class Delivery:
     @property
     def outdated(self) -> int:
         return self.order.outdated
+
+    def last_sent(self, symbol: str) -> int:
+        """When the feed sent the last tick of a symbol, ns since 1970; 0: none came over this link."""
+        return max((self.order.last_sent(i) for i, each in enumerate(self.names.symbols) if each == symbol), default=0)
 
     def stop(self) -> None:
         """End every wait and every loop within 100 ms. May be called from another thread or a signal handler."""
@@ -531,6 +538,8 @@ cdef class Delivery:
             self._hand(self.run.topic, tick.topic_seq, tick.seq)
         self.at += 1
         self.ticks += 1
+        if tick.schema_id == STATUS:
+            self.hooks.status(tick.symbol, tick.action, tick.reason, tick.is_trading, tick.ts_event)
         return tick
 
     cdef void measure(self, Tick tick, uint64_t now) noexcept:
@@ -760,7 +769,12 @@ cdef class Delivery:
             if (self.stops >> columns.schema_id) & 1 and self.last_lag_ns > self.behind_ns:
                 self.hooks.late(BY_ID[columns.schema_id].word, self.last_lag_ns)
             self.ticks += columns.count
-            self.ready.append(Batch.of(block, self.names, now))
+            batch = Batch.of(block, self.names, now)
+            self.ready.append(batch)
+            if columns.schema_id == STATUS:
+                for symbol, record in zip(batch.symbols, batch.records):
+                    self.hooks.status(
+                        symbol, record["action"], record["reason"], record["is_trading"].decode(), record["ts_event"])
         self.open_blocks.clear()
         self.look(now, False)
         return 0

@@ -68,12 +68,18 @@ class Directory(msgspec.Struct, frozen=True):
 
 
 class ControlClient:
-    """A connection to one control address; opening it says nothing about whether anybody answers there."""
+    """A connection to one control address; opening it says nothing about whether anybody answers there.
+
+    :ivar next_seq: of the feed's log, as of the last answer that told.
+    :ivar asked_ns: when the directory that was given last had been asked for, monotonic.
+    """
 
     def __init__(self, feed: str) -> None:
         self.feed = feed
         self._numbers = itertools.count(1)
         self._answers: dict[int, dict[str, Any] | None] = {}
+        self.next_seq = 0
+        self.asked_ns = 0
         self._asked: tuple[int, int] | None = None
         self._reported: tuple[int, int] | None = None
         self._context = zmq.Context(io_threads=1)
@@ -93,6 +99,7 @@ class ControlClient:
 
     def directory(self, timeout: float) -> Directory:
         """Where the feed is; raises ControlError after `timeout` seconds without an answer, or if it is refused."""
+        self.asked_ns = monotonic_ns()
         return self._directory(self.ask("directory", timeout))
 
     def directory_soon(self, patience: float) -> Directory | None:
@@ -104,7 +111,9 @@ class ControlClient:
             number = self._send("directory")
             if number is None:
                 raise self._no_answer()
-            self._asked = number, monotonic_ns() + int(patience * 1e9)
+            now = monotonic_ns()
+            self._asked = number, now + int(patience * 1e9)
+            self.asked_ns = now
             return None
         number, deadline_ns = self._asked
         self._receive()
@@ -207,6 +216,7 @@ class ControlClient:
                 continue
             if isinstance(answer, dict) and answer.get("id") in self._answers:
                 answer[PIECES] = pieces
+                self.next_seq = max(self.next_seq, answer.get("next_seq") or 0)
                 self._answers[answer["id"]] = answer
 
     def _wait(self, event: int, deadline_ns: int) -> bool:

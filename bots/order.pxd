@@ -40,6 +40,7 @@ ctypedef struct verdict_t:
 ctypedef struct topic_t:
     uint64_t next       # topic_seq that is due
     uint64_t seq        # stream seq at or below the last record's: what is missing lies above it
+    uint64_t sent_ns    # when the last record was sent
     uint32_t state
     bint newest         # of its holes only the end matters: state for which the policy is "latest"
 

@@ -57,6 +57,11 @@ cdef class TopicOrder:
         cdef uint32_t i = topic
         return self.topics[i].next if i < self.size and self.topics[i].state in (KNOWN, REBORN, HELD) else 0
 
+    def last_sent(self, topic: int) -> int:
+        """When the feed sent the last record of the topic, ns since 1970; 0: none came yet."""
+        cdef uint32_t i = topic
+        return self.topics[i].sent_ns if i < self.size else 0
+
     def newest(self, topic: int) -> None:
         """Of what is missing in this topic only the newest matters: a later run covers a hole."""
         cdef uint32_t i = topic
@@ -96,6 +101,8 @@ cdef class TopicOrder:
             if topic.next == run.topic_seq and topic.state == KNOWN:
                 topic.next += run.count
                 topic.seq = run.seq
+                if run.count:
+                    topic.sent_ns = run.ts_sent
                 return 0
         return self._judge_slow(run, out)
 
@@ -131,6 +138,8 @@ cdef class TopicOrder:
             topic.next = behind
             topic.seq = run.seq
             topic.state = KNOWN
+            if run.count:
+                topic.sent_ns = run.ts_sent
             return 0
         self._place(topic, run, behind, out)
         if out.what & IS_DROPPED:
@@ -140,6 +149,8 @@ cdef class TopicOrder:
         topic.next = behind
         topic.seq = run.seq
         topic.state = KNOWN
+        if run.count:
+            topic.sent_ns = run.ts_sent
         return 0
 
     cdef void _place(self, const topic_t* topic, const run_t* run, uint64_t behind, verdict_t* out) noexcept nogil:

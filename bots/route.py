@@ -47,7 +47,8 @@ log = logging.getLogger("bots")
 
 
 class Route:
-    """Opens links. `left` says where the next one is to begin; `durable` bots finish an old epoch first.
+    """Opens links. `left` says where the next one is to begin; `durable` bots finish an old epoch first. `next_seq` is
+    the feed's as of the directory followed last.
 
     :raises ConfigError: `start` is none.
     """
@@ -67,6 +68,7 @@ class Route:
         self.schemas: Sequence[str] | None = None
         self.left: tuple[int, int] | None = None
         self.heartbeat_ns = 1_000_000_000
+        self.next_seq = 0
         self.archive: Path | None = None
         self._at_ns = 0
         self._feed = feed
@@ -104,6 +106,7 @@ class Route:
         """
         here = directory.boot_id == boot_id()
         same_epoch = directory.epoch == epoch
+        self.next_seq = directory.next_seq
         self.archive = Path(directory.archive.path) if directory.archive is not None and here else None
         if self._at_ns:
             self.left = self._seq_at(control)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bots.gap import Gap
     from bots.route import Start
     from bots.slow import Slow
+    from bots.staleness import Stale, SymbolState
     from bots.ticks import Tick
 
 __all__ = ["DEFAULT_FEED", "Subscriber"]
@@ -84,7 +85,7 @@ class Subscriber:
         name: str | None = None,
         timeout: float | None = None,
         on_gap: Callable[[Gap], object] | None = None,
-        on_stale: Callable[[], object] | None = None,
+        on_stale: Callable[[Stale], object] | None = None,
         on_live: Callable[[], object] | None = None,
         log: str | Path | None = None,
         endpoint: str | None = None,
@@ -215,12 +216,12 @@ class Subscriber:
         self._connection.on_gap = callback
 
     @property
-    def on_stale(self) -> Callable[[], object] | None:
-        """Called when the feed is not heard of any more."""
+    def on_stale(self) -> Callable[[Stale], object] | None:
+        """Called with a Stale when the feed is not heard of any more: it is dead, or the network is cut."""
         return self._connection.on_stale
 
     @on_stale.setter
-    def on_stale(self, callback: Callable[[], object] | None) -> None:
+    def on_stale(self, callback: Callable[[Stale], object] | None) -> None:
         self._connection.on_stale = callback
 
     @property
@@ -251,6 +252,10 @@ class Subscriber:
         """What it is attached over now; "none" while it is not."""
         link = self._connection.link
         return "none" if link is None else link.transport
+
+    def state(self, symbol: str) -> SymbolState:
+        """What is known of a symbol now: live, quiet, halted (where status is subscribed to) or stale, and why."""
+        return self._connection.state(symbol)
 
     def stats(self) -> dict[str, Any]:
         """Figures since the beginning.

@@ -54,7 +54,7 @@ class Watch(logging.Handler):
         self._hidden: set[str] = set()
         self._rated_at = 0.0
         subscriber.on_gap = self._take_gap
-        subscriber.on_stale = lambda: self._turn("stale")
+        subscriber.on_stale = lambda _: self._turn("stale")
         subscriber.on_live = lambda: self._turn("live")
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -1,6 +1,7 @@
 from bots.links.link import Link
 
 class FrameLink(Link):
+    signs: int
     proved: bool
 
 class Script(FrameLink):

@@ -77,6 +77,7 @@ cdef class FrameLink(Link):
             out.ts_sent = self.frame.header.ts_sent
             out.records = self.frame.records
             out.trailer = self.frame.trailer
+            self.signs += self.frame.header.count != 0 or self.frame.kind == TC_WIRE_HEARTBEAT
             if self.frame.kind == TC_WIRE_HEARTBEAT:
                 out.topic = NO_TOPIC
                 out.schema = TC_SCHEMA_NONE

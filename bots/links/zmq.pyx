@@ -196,6 +196,7 @@ cdef class ZmqLink(FrameLink):
             self.early_count += 1
             if tc_wire_parse(<const uint8_t*>self.zmq.msg_data(message), self.zmq.msg_size(message), &frame) == 0:
                 self.proved = frame.kind == TC_WIRE_HEARTBEAT
+                self.signs += self.proved
         return self.proved
 
     # --- the other side ---------------------------------------------------------------------------------------------

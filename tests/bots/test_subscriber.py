@@ -48,7 +48,7 @@ def test_one_address_is_enough(whole: WholeFeed, transport: str, found: str) -> 
             "quote.AAPL", "trade.AAPL",
         ]  # fmt: skip
         assert sub.stats()["epoch"] == whole.writer.epoch
-        assert sub.stats()["lag_ticks"] == (0 if found == "shm" else None) or found == "shm"
+        assert sub.stats()["lag_ticks"] in (0, 1)  # quote.MSFT is not ours
 
 
 def test_auto_takes_tcp_where_the_log_is_another_feeds(whole: WholeFeed, monkeypatch: pytest.MonkeyPatch) -> None:

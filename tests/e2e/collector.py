@@ -30,7 +30,7 @@ class Collector(Bot):
     def on_live(self) -> None:
         self.say(f"live {self.subscriber.stats()['epoch']}")
 
-    def on_stale(self) -> None:
+    def on_stale(self, stale) -> None:
         self.say("stale")
 
     def on_stop(self) -> None:

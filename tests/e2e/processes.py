@@ -274,7 +274,7 @@ class Stage:
         chosen = ("--schemas", schemas) if schemas else ()
         process = self.start(
             "bots", "run", COLLECTOR, "--symbols", symbols, *chosen, "--transport", transport, "--name", name,
-            "--feed", self.address, *more, COLLECT_TO=str(to),
+            "--feed", self.address, "--slow", "fill", *more, COLLECT_TO=str(to),
         )  # fmt: skip
         return Bot(process, name, transport, to)
 

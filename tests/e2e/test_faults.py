@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from tests.e2e.processes import Bot, Collected, Stage
 
 RATE = 3000
-KILLS_MAX = 5
+KILLS = 5
 
 
 def advance(*bots: Bot, by: int = RATE) -> None:
@@ -25,31 +25,25 @@ def finish(*bots: Bot) -> list[Collected]:
     return [bot.collected for bot in bots]
 
 
-def test_a_killed_publisher_costs_tcp_bots_exactly_the_gaps_they_report_and_shm_bots_nothing(stage: Stage) -> None:
+def test_a_killed_publisher_costs_nobody_anything(stage: Stage) -> None:
     feed = stage.up(stage.feed(source__sim__rate=RATE, source__sim__symbols=10, feed__wait_bots=2))
     shm, tcp = (stage.bot(transport, transport, "*", "quote,trade,status") for transport in ("shm", "tcp"))
     advance(shm, tcp)
-    for _ in range(KILLS_MAX):  # a bot that reconnects before the publisher has caught up may lose nothing
+    for _ in range(KILLS):
         stage.kill_agent("publish.tcp")
         advance(shm, tcp)
-        if tcp.collected.gaps:
-            break
     assert stage.agent("ingest")["restarts"] == 0
     (via_tcp,) = finish(tcp)
     advance(shm, by=1)  # so that it is ahead of what the other one had last
     (via_shm,) = finish(shm)
 
-    assert via_shm.gaps == []
+    assert via_shm.gaps == via_tcp.gaps == []
     assert "stale" not in via_shm.states
     assert via_shm.seqs == list(range(1, via_shm.count + 1))
-
-    assert via_tcp.gaps != []
-    assert {cause for _, _, _, cause in via_tcp.gaps} <= {"slow", "overrun"}
     assert len({*via_tcp.epochs, *via_shm.epochs}) == 1
     for name, ticks in via_tcp.ticks.items():
-        received, missing = via_tcp.topic_seqs(name), via_tcp.missing(name)
-        assert received == sorted(set(received)), f"{name}: in order, nothing twice"
-        assert sorted(received + missing) == list(range(1, max(received + missing) + 1)), name
+        received = via_tcp.topic_seqs(name)
+        assert received == list(range(1, max(received) + 1)), f"{name}: in order, nothing missing, nothing twice"
         truth = {topic_seq: record for _, topic_seq, record in via_shm.ticks[name]}
         assert all(truth[topic_seq] == record for _, topic_seq, record in ticks), name
     assert feed.end(signal.SIGTERM) == 0, feed.said

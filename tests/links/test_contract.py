@@ -405,7 +405,7 @@ def test_a_feed_that_goes_on_is_followed_without_loss(feed: LiveFeed) -> None:
 
 def test_a_new_epoch_is_told_and_read_from_its_first_tick(feed: LiveFeed) -> None:
     told: list[str] = []
-    with feed.subscriber(on_stale=lambda: told.append("stale"), on_live=lambda: told.append("live")) as sub:
+    with feed.subscriber(on_stale=lambda _: told.append("stale"), on_live=lambda: told.append("live")) as sub:
         feed.send(*TOPICS * 2)
         take(sub, 2 * len(TOPICS))
         before = sub.stats()["epoch"]

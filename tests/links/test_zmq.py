@@ -239,7 +239,7 @@ def test_thousands_of_topics(hand: Hand) -> None:
 def test_silence_is_told_and_so_is_its_end(hand: Hand) -> None:
     told: list[str] = []
     sub = hand.open()
-    sub.on_stale, sub.on_live = lambda: told.append("stale"), lambda: told.append("live")
+    sub.on_stale, sub.on_live = lambda _: told.append("stale"), lambda: told.append("live")
     until(sub, lambda: told == ["stale"])  # two heartbeats missed
     assert not sub.live
     hand.beat()
@@ -336,8 +336,11 @@ def test_a_clock_that_was_set_back_does_not_make_a_feed_deaf(hand: Hand, monkeyp
 
     class Control:
         epoch = EPOCH
+        asked_ns = next_seq = 0
 
         def __init__(self, feed: str) -> None: ...
+
+        def request(self, name: str, **fields: object) -> None: ...
 
         def directory(self, timeout: float) -> Directory:
             offered = [Transport("tcp", "ipc", hand.endpoint)]
