@@ -88,8 +88,10 @@ class Turns(Generic[Job]):
 
     def wait_ns(self, now_ns: int) -> int | None:
         """How long until a bot that waits has an allowance again; 0: one has; None: nobody waits."""
-        lacking = [max(0.0, -self._allowance(self._bots[bot], now_ns)) for bot in self._order]
-        return int(min(lacking) / self._rate) if lacking else None
+        if not self._order:
+            return None
+        most = max(self._allowance(self._bots[bot], now_ns) for bot in self._order)
+        return 0 if most > 0 else int(-most / self._rate) + 1
 
     def drop(self, bot: bytes) -> None:
         """The bot has gone."""
