@@ -30,7 +30,7 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from feed import agent
-from feed.config import FeedConfig, duration_ns, from_json, size_bytes
+from feed.config import ArchiveReplayConfig, FeedConfig, SimConfig, duration_ns, from_json, size_bytes
 from feed.errors import AddressInUse, ArchiveBusy, CallerError, HostError, LogBusy, LogSpace, TickcastError
 from feed.log.observer import log_figures
 from feed.metrics.counters import Counters
@@ -79,7 +79,9 @@ def build(
         return Control(config, config.directory, counters)
     if name == "archive":
         from feed.archive.agent import Archive
+        from feed.archive.upkeep import AGENT_NICE, lower_priority
 
+        lower_priority(AGENT_NICE)
         return Archive(config, config.directory, counters)
     from feed.publish.zmq import ZmqPublisher
 
@@ -106,15 +108,21 @@ def _ingest(config: FeedConfig, counters: Counters, sources: Sequence[Callable[[
 
 
 def _sources(config: FeedConfig, counters: Counters) -> list[Callable[[Sink], Source]]:
-    from feed.sources.archive import ArchiveReplay
-    from feed.sources.replay import Replay
-    from feed.sources.sim import Sim
-
-    kinds = {"sim": Sim, "replay": Replay, "archive": ArchiveReplay}
-
     def maker(name: str) -> Callable[[Sink], Source]:
         settings = config.source[name]
-        return lambda sink: kinds[settings.kind](name, settings, sink, counters)
+        match settings:
+            case SimConfig():
+                from feed.sources.sim import Sim
+
+                return lambda sink: Sim(name, settings, sink, counters)
+            case ArchiveReplayConfig():
+                from feed.sources.archive import ArchiveReplay
+
+                return lambda sink: ArchiveReplay(name, settings, sink, counters)
+            case _:
+                from feed.sources.replay import Replay
+
+                return lambda sink: Replay(name, settings, sink, counters)
 
     return [maker(name) for name in config.source]
 

@@ -16,10 +16,11 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from feed.archive.upkeep import Durable, Keep, Upkeep, lower_priority
+from feed.archive.upkeep import Durable, Keep, Upkeep
 from feed.clock import monotonic_ns, now_ns, sleep_until_ns
 from feed.config import duration_ns, size_bytes
 from feed.errors import ArchiveBusy, ConfigError, LogMissing, StoreError
+from feed.log.observer import log_figures
 from feed.log.reader import LogReader
 from feed.roll import Roll
 from feed.store.writer import StoreWriter
@@ -42,6 +43,7 @@ PARK_NS = 5_000_000
 """Between two looks at an idle log: the writer need not wake us, as it wakes bots."""
 
 REJOIN_NS = 100_000_000
+LOOK_NS = 1_000_000_000
 PAUSES_NS = tuple(int(s * 1e9) for s in (0.1, 0.2, 0.5, 1, 2, 5))
 """Before trying again after the first failure, the second, ..."""
 
@@ -50,8 +52,6 @@ TELL_NS = 5_000_000_000
 
 BUSY_NS = 5_000_000_000
 """How long the archive of a feed that was killed may take to end before the folder counts as another's."""
-
-NICE = 5
 
 
 class Archive:
@@ -89,7 +89,7 @@ class Archive:
         self._stopped = counters.gauge("tickcast_archive_stopped")
         self._bytes = counters.gauge("tickcast_archive_bytes")
         self._failures = 0
-        self._failed_ns = self._retry_ns = self._rejoin_ns = 0
+        self._failed_ns = self._retry_ns = self._rejoin_ns = self._look_ns = 0
         self._draining = self._drained = self._closed = False
         self._missed: dict[str, int] = {}
         self._told: dict[str, int] = {}
@@ -98,7 +98,6 @@ class Archive:
         self._reader: LogReader | None = None
         self._upkeep: Upkeep | None = None
         self._syncer: _Syncer | None = None
-        lower_priority(NICE)
         try:
             self._start()
         except BaseException:
@@ -156,7 +155,7 @@ class Archive:
             self._drained = True
             return 0
         writer, reader = self._begun()
-        ended = reader.state != "open"
+        ended = reader.state != "open" or self._wiped(now, reader)
         taken = writer.take(reader, BATCH)
         if taken:
             if self._durability == "every":
@@ -236,6 +235,14 @@ class Archive:
         if self._syncer is None and self._durability == "interval":
             self._syncer = _Syncer(writer, self._interval_ns)
         return writer, reader
+
+    def _wiped(self, now: int, reader: LogReader) -> bool:
+        """Is there another log by now, and nobody could tell the readers of this one? Looks once a second."""
+        if now < self._look_ns:
+            return False
+        self._look_ns = now + LOOK_NS
+        there = log_figures(self._log_directory)
+        return there is not None and there.epoch != reader.epoch
 
     def _tell_missed(self, now: int, writer: StoreWriter) -> None:
         """Count what was recorded as missing since the last call, and say so every few seconds."""

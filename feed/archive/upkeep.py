@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from feed.store.folder import Segment
 
-__all__ = ["Durable", "Keep", "Upkeep", "expired", "lower_priority"]
+__all__ = ["AGENT_NICE", "Durable", "Keep", "Upkeep", "expired", "lower_priority"]
 
 log = logging.getLogger("tickcast.archive")
 
@@ -35,7 +35,8 @@ LOOK_S = 1.0
 PAUSES_S = (1.0, 5.0, 30.0, 60.0)
 """After a failure, the second, ..."""
 
-NICE = 15
+AGENT_NICE, NICE = 5, 15
+"""Of the agent's thread and of this one: below everything that ticks pass through."""
 JOIN_S = 0.2
 
 

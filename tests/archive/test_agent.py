@@ -221,6 +221,21 @@ def test_a_new_epoch_follows_the_old_one_which_is_taken_to_its_end(stand: Stand)
         assert [(each.first_seq, each.last_seq) for each in reader.epochs()] == [(1, 600), (1, 400)]
 
 
+def test_a_log_that_was_wiped_is_noticed_too(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feed.archive.agent.LOOK_NS", 1)
+    agent = stand.agent()
+    stand.publish(300)
+    settle(agent)
+    stand.publish(300)
+    shutil.rmtree(stand.root / "main")
+    stand.log.close()
+    stand.log = stand.open_log()
+    stand.publish(400)
+    until(lambda: agent.poll() == 0 and agent.poll() == 0 and stand.metric("durable_seq") == 400)
+    finish(agent)
+    assert stand.archived() == list(range(1000))
+
+
 @pytest.mark.parametrize("durability", ["async", "interval", "every"])
 def test_durability(stand: Stand, durability: str) -> None:
     disk = Faulty()

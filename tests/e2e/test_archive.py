@@ -60,6 +60,10 @@ def test_all_ticks_of_a_feed_are_archived_when_it_has_ended(stage: Stage, agents
     folder = stage.temporary / "archive"
     feed = stage.up(stage.feed(archive__path=folder, feed__processes=agents, source__sim__rate=RATE))
     wait_for(lambda: figure(stage, "durable_seq") > 2000, "durable ticks")
+    if agents == "many":
+        assert os.getpriority(os.PRIO_PROCESS, stage.agent("archive")["pid"]) > os.getpriority(
+            os.PRIO_PROCESS, feed.pid
+        )
     assert end(stage, feed) == len(records(frames(folder / "main")))
     assert stage.left() == []
 
