@@ -2,16 +2,18 @@
 
 The way of the data, in the order in which to read it:
 
-    1  sources/      where ticks come from: sim, replay            (sources.ingest turns them)
+    1  sources/      where ticks come from: sim, replay, archive   (sources.ingest turns them)
     2  normalize/    pure functions: a venue's message → a record; the synthetic market
     3  log/          the tick log: layout, writer (the sequencer), reader, rings
     4  publish/      the log → ZeroMQ sockets
+       archive/      the log → disk, and out again: upkeep, export;  store/  the archive's files
     5  control/      the one address a bot needs: directory, bots' figures
     6  metrics/      counters and histograms in shared memory;  monitor/  Prometheus, `feed stat`
 
     supervisor.py    MAIN PATH: builds the agents of 1 to 6 in this order;  running.py keeps them alive
     wire/            what a record, a topic and a frame are; no I/O
-    cli.py demo.py plan.py bench/ · agent.py (the duty loop) · config.py tables.py ports.py clock.py errors.py
+    cli.py demo.py plan.py bench/ · agent.py (the duty loop) · config.py tables.py ports.py roll.py
+    position.py clock.py errors.py
 
 The bots' side is the package `bots`.
 """

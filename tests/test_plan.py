@@ -42,6 +42,17 @@ def test_the_plan_of_a_replay(tmp_path: Path) -> None:
     assert "monitor" not in text
 
 
+def test_the_plan_of_an_archive_and_of_playing_one(tmp_path: Path) -> None:
+    sets = ["archive.path=/data", "feed.roll=17:00 America/Chicago", "archive.keep_bytes=1TB", "archive.keep_for=30d"]
+    source = {"kind": "archive", "path": str(tmp_path), "from": "5", "symbols": ["ES*"]}
+    text = plan.picture(config.load(base={"source": {"archive": source}}, sets=sets))
+    assert f"archive: {tmp_path} from 5 to its end (ES*, all schemas), 1 times as recorded" in text
+    assert (
+        "archive      /data/main, durable every 100ms, segments of 256MiB, compressed, "
+        "sealed at 17:00 America/Chicago, kept up to 1TB and 30d" in text
+    )
+
+
 def test_a_feed_without_sources_says_so(tmp_path: Path) -> None:
     file = tmp_path / "feed.toml"
     file.write_text("[source]\n[latency.targets]\n")
