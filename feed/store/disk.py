@@ -1,15 +1,18 @@
-"""Every operation by which the archive's writers change files, in one place: a test that records them can rebuild whatever
-a crash may leave, and one that fails them shows what a full or broken disk does.
+"""Every operation by which the archive's writers change files, in one place: a test that records them can rebuild
+whatever a crash may leave, and one that fails them shows what a full or broken disk does.
 
-All raise OSError. What each promises about a power cut is POSIX: bytes and length of a file are safe once `sync` returned,
-an entry of the folder (created, renamed, removed) once `sync_folder` returned, and nothing before.
+All raise OSError. What each promises about a power cut is POSIX: bytes and length of a file are safe once `sync`
+returned, an entry of the folder (created, renamed, removed) once `sync_folder` returned, and nothing before.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["Disk", "is_full"]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from feed.errors import ArchiveBusy, CallerError, LogBusy
 from feed.log import lifetime
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["COMPRESSED", "UNFINISHED", "Segment", "hold", "name", "named", "segments"]
 
@@ -52,11 +53,11 @@ def segments(folder: Path) -> list[Segment]:
     renamed only when it is whole. A folder that does not exist has none."""
     found: dict[tuple[int, int], Segment] = {}
     try:
-        entries = sorted(os.listdir(folder))
+        paths = sorted(folder.iterdir())
     except FileNotFoundError:
         return []
-    for entry in entries:
-        if segment := _segment(folder / entry):
+    for path in paths:
+        if segment := _segment(path):
             found[segment.epoch, segment.first_seq] = segment
     return sorted(found.values())
 

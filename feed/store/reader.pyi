@@ -42,9 +42,9 @@ class StoreReader:
     def read_block(self) -> Block | None:
         """The next block; None: nothing more now (the open segment may grow: call again).
 
-        Every seq from where it began is in exactly one block, as records or as missing: causes are those that the writer
-        recorded, "damage" (the file's bytes are not what was written) and "expired" (the file is gone). Frames below the
-        wanted seq in the first block are the caller's to skip.
+        Every seq from where it began is in exactly one block, as records or as missing: causes are those that the
+        writer recorded, "damage" (the file's bytes are not what was written) and "expired" (the file is gone).
+        Frames below the wanted seq in the first block are the caller's to skip.
 
         :raises StoreError: a file cannot be read (permission, I/O error).
         """

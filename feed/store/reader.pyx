@@ -98,7 +98,9 @@ cdef class StoreReader:
             nbytes = self._file.run(self._offset, block._memory, RUN_BYTES)
             if nbytes == 0 and self._skip():
                 continue
-            if nbytes == 0 or head.kind == TC_BLOCK_INDEX:
+            if nbytes and head.kind == TC_BLOCK_INDEX and 0 < self.next_seq <= head.last_seq:
+                head.first_seq = head.last_seq + 1      # of what it should hold some is damaged, up to its end
+            elif nbytes == 0 or head.kind == TC_BLOCK_INDEX:
                 if not self._turn():
                     return None
                 continue
@@ -118,6 +120,11 @@ cdef class StoreReader:
                 head.first_ns = head.last_ns = 0
                 head.nbytes = head.count = 0
                 nbytes = 0
+            elif self._learned_all and head.kind == TC_BLOCK_FRAMES and not self._topics.knows(head, block.at):
+                # What said whose records these are is damaged, so they are of no use to anybody.
+                block.missing = DAMAGE
+                head.first_ns = head.last_ns = 0
+                head.nbytes = head.count = 0
             elif head.kind == TC_BLOCK_MISSING:
                 block.missing = (<const char*>block.at)[:TC_CAUSE_BYTES].rstrip(b"\0").decode("ascii", "replace")
                 head.nbytes = 0

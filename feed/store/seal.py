@@ -1,14 +1,14 @@
 """A sealed segment into the zstd seekable format, so that it takes less room and can still be read from any place.
 
-Each zstd frame holds one block of about 1 MiB, the last one the index; the seek table in a skippable frame behind them says
-where each begins. Any zstd tool unpacks the file, and what comes out is a sealed segment.
+Each zstd frame holds one block of about 1 MiB, the last one the index; the seek table in a skippable frame behind them
+says where each begins. Any zstd tool unpacks the file, and what comes out is a sealed segment.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from struct import pack
+from typing import TYPE_CHECKING
 
 import zstandard
 
@@ -19,16 +19,19 @@ from feed.store.index import SparseIndex
 from feed.store.segment import SEEKABLE_MAGIC, SKIPPABLE_MAGIC, SegmentFile
 from feed.store.tail import write_whole
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 __all__ = ["compress"]
 
 LEVEL = 3
 
 
 def compress(path: Path, *, disk: Disk | None = None) -> Path:
-    """Put a compressed segment in the place of a sealed one; gives its path. Only for who holds the folder's lock.
+    """Put a compressed segment in the place of a sealed one; gives its path. Only for who holds the folder.
 
-    A crash leaves the one or the other, or both, which are the same to a reader. The sealed one is removed only after the
-    compressed one was read back and synced.
+    A crash leaves the one or the other, or both, which are the same to a reader. The sealed one is removed only after
+    the compressed one was read back and synced.
 
     :raises CallerError: the segment is not sealed.
     :raises StoreError: the disk is full or failed, or what was read back is not what was written.

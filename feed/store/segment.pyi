@@ -20,7 +20,7 @@ class SegmentFile:
     index: SparseIndex
     def __init__(self, path: Path, epoch: int) -> None: ...
     def blocks(self) -> Iterator[bytes]:
-        """Its whole blocks in order but for the index, runs of frames merged to about 1 MiB; what is not whole is left out."""
+        """Its whole blocks in order but for the index, runs of frames merged to about 1 MiB; no others."""
     def figures(self) -> SparseIndex:
         """Its index, brought up to what is in the file now."""
     def close(self) -> None: ...

@@ -15,6 +15,8 @@ cdef class TopicTable:
     cdef int learn(self, const tc_block* block, const uint8_t* payload) except -1
     cdef int enter(self, const tc_topic_entry* entry, uint64_t topic_seq) except -1
     cdef const tc_topic_entry* entry(self, uint32_t topic_id) noexcept nogil
+    # Has it the topic of every record in a block of frames?
+    cdef bint knows(self, const tc_block* block, const uint8_t* payload) noexcept nogil
     cdef void clear(self) noexcept nogil
     # Whole blocks that say all of it, at least one; `seq` is that of the record that comes next.
     cdef list to_blocks(self, uint64_t epoch, uint64_t seq)

@@ -62,6 +62,16 @@ cdef class TopicTable:
             return NULL
         return &self.entries[topic_id]
 
+    cdef bint knows(self, const tc_block* block, const uint8_t* payload) noexcept nogil:
+        cdef const tc_log_frame* frame
+        cdef uint32_t at = 0
+        while at < block.nbytes:
+            frame = <const tc_log_frame*>(payload + at)
+            if frame.kind == TC_KIND_RECORD and self.entry(frame.topic_id) == NULL:
+                return False
+            at += frame.length
+        return True
+
     cdef void clear(self) noexcept nogil:
         if self.count:
             memset(self.entries, 0, self.count * sizeof(tc_topic_entry))

@@ -32,8 +32,8 @@ class StoreWriter:
     def take(self, reader: LogReader, limit: int = 1 << 16) -> int:
         """Append what waits in the log, at most about `limit` frames; gives how many. 0: nothing is waiting.
 
-        The reader need not stand anywhere special: it is led to `next_seq` first. Records that the log no longer holds are
-        recorded as missing, cause "overrun" (after an error of the disk: "disk full" or "disk error").
+        The reader need not stand anywhere special: it is led to `next_seq` first. Records that the log no longer holds
+        are recorded as missing, cause "overrun" (after an error of the disk: "disk full" or "disk error").
 
         :raises StoreError: the disk is full (`full` is true) or failed. The folder is valid and the writer can go on:
             call take() again later.
@@ -50,7 +50,10 @@ class StoreWriter:
             `next_seq` goes back to behind durable_seq, and the next take() reads it from the log again into a new one.
         """
     def seal(self) -> Path | None:
-        """End the open segment with its index; gives its path, None if it holds no record. The next take() begins another."""
+        """End the open segment with its index; gives its path, None if it holds no record.
+
+        The next take() begins another.
+        """
     @property
     def folder(self) -> Path: ...
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple, Self
@@ -17,6 +18,7 @@ RECORD, TOPIC, SOURCE_GAP = 0, 1, 2
 SYMBOLS = ("AAPL", "BRK.B", "ES Z6", "^TICK", 'a"b{~}')
 
 
+@cache
 def record(seq: int, nbytes: int = 80) -> bytes:
     """The record that is number `seq` in every log of these tests."""
     return random.Random(seq).randbytes(nbytes)
@@ -110,8 +112,8 @@ def blocks(reader: StoreReader) -> Iterator[Block]:
 
 
 def contents(folder: Path | StoreReader, **where: int) -> Contents:
-    """Everything from a place on, proved: each record is what it should be, and in every epoch each seq from the first to
-    the last was told of once, in order, as a record or as missing."""
+    """Everything from a place on, proved: each record is what it should be, and in every epoch each seq from the first
+    to the last was told of once, in order, as a record or as missing."""
     reader = folder if isinstance(folder, StoreReader) else StoreReader(folder, **where)
     found = Contents({}, [])
     place: dict[int, int] = {}

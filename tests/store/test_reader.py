@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -274,7 +275,7 @@ def test_one_bad_block_costs_only_itself(folder: Path, market: Market) -> None:
             ends.append((writer.written_seq, writer.path.stat().st_size))
         path = writer.path
     whole = path.read_bytes()
-    for (last, start), (next_last, end) in zip(ends, ends[1:], strict=False):
+    for (last, start), (next_last, end) in pairwise(ends):
         for at in (start, start + 60, start + 64, end - 1, random.randrange(start, end)):
             data = bytearray(whole)
             data[at] ^= 0x40

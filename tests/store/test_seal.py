@@ -1,4 +1,4 @@
-"""Compressed segments: any zstd tool reads them, a reader does not see the difference, a crash leaves one or the other."""
+"""Compressed segments: any zstd tool reads them, a reader sees no difference, a crash leaves the one or the other."""
 
 from __future__ import annotations
 

@@ -1,0 +1,115 @@
+"""A feed and its archive in one process that somebody else kills, again and again, and the proof of what it left.
+
+    python -m tests.store.killed LOG FOLDER DURABLE
+
+For every line on its standard input one child is forked and its process id printed; a second line reaps it. The child
+goes on with log and archive where the one before was killed, as fast as it can, and stores in DURABLE what it was told is
+durable.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from feed.log.reader import LogReader
+from feed.log.writer import LogWriter
+from feed.store.folder import segments
+from feed.store.reader import Block, StoreReader
+from feed.store.seal import compress
+from feed.store.writer import StoreWriter
+
+TOPICS = 7
+LOG_BYTES = 16 << 20
+WORDS = (np.arange(1, 11, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
+FRAME = np.dtype(
+    [
+        ("length", "<u4"),
+        ("topic_id", "<u4"),
+        ("seq", "<u8"),
+        ("topic_seq", "<u8"),
+        ("ts_in", "<u8"),
+        ("committed_delta", "<u4"),
+        ("kind", "<u2"),
+        ("flags", "<u2"),
+        ("record", "<u8", 10),
+    ]
+)
+
+
+def records(first: int, n: int) -> npt.NDArray[np.uint64]:
+    """The records that are numbered so, whoever writes them: ten words that follow from the number."""
+    return np.arange(first, first + n, dtype=np.uint64)[:, None] * WORDS
+
+
+def run(log: Path, folder: Path, durable: mmap.mmap) -> None:
+    """Write until killed."""
+    chance = random.Random()
+    with LogWriter.open(log, log_bytes=LOG_BYTES, max_topics=64) as feed:
+        reader = LogReader.open(log, start="begin")
+        for i in range(TOPICS):
+            feed.topic("quote", f"S{i}")
+        writer = StoreWriter(folder, segment_bytes=200_000)
+        writer.begin(feed.epoch, [(i, *reader.topic(i)) for i in range(reader.topic_count)])
+        durable[:8] = max(int.from_bytes(durable[:8], "little"), writer.durable_seq).to_bytes(8, "little")
+        while True:
+            n = chance.randrange(1, 300)
+            ids = (np.arange(feed.next_seq, feed.next_seq + n) % TOPICS).astype(np.uint32)
+            feed.publish_batch(ids, records(feed.next_seq, n).view(np.uint8).ravel(), 80)
+            writer.take(reader, chance.choice((50, 1 << 16)))
+            if chance.random() < 0.2:
+                durable[:8] = writer.sync().to_bytes(8, "little")
+            if chance.random() < 0.1:
+                writer.seal()
+                for segment in segments(folder):
+                    if not segment.compressed and segment.path != writer.path:
+                        compress(segment.path)
+
+
+def prove(folder: Path) -> tuple[int, int]:
+    """The first and the last seq of an archive in which nothing is missing and every record is right."""
+    reader = StoreReader(folder)
+    first = last = 0
+    while (block := reader.read_block()) is not None:
+        assert not block.missing, f"{block.first_seq} to {block.last_seq} are missing: {block.missing}"
+        assert first == 0 or block.first_seq == last + 1
+        _prove_block(block)
+        first, last = first or block.first_seq, block.last_seq
+    return first, last
+
+
+def _prove_block(block: Block) -> None:
+    frames = np.frombuffer(block.data, FRAME)
+    ticks = frames[frames["kind"] == 0]
+    seqs = np.arange(block.first_seq, block.last_seq + 1)
+    assert (frames["length"] == FRAME.itemsize).all()
+    assert (ticks["seq"] == seqs).all()
+    assert (ticks["topic_id"] == seqs % TOPICS).all()
+    assert (ticks["record"] == records(block.first_seq, len(seqs))).all()
+
+
+def main(log: Path, folder: Path, durable: Path) -> None:
+    with durable.open("r+b") as f:
+        shared = mmap.mmap(f.fileno(), 8)
+    for _ in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            try:
+                run(log, folder, shared)
+            finally:
+                os._exit(1)
+        print(child, flush=True)
+        sys.stdin.readline()
+        _, status = os.waitpid(child, 0)
+        print(int(os.waitstatus_to_exitcode(status) == -signal.SIGKILL), flush=True)
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

@@ -1,0 +1,199 @@
+"""Crashes: whatever a power cut or a kill -9 leaves opens again, has all that was durable, and nothing not written."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from feed.store.folder import segments
+from feed.store.seal import compress
+from feed.store.writer import StoreWriter
+from tests.store.archive import Market, contents
+from tests.store.crash import Recorder, Surface, put
+from tests.store.killed import prove
+
+SOAK = os.environ.get("TICKCAST_SOAK") == "1"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """In memory: what is synced here is a matter of the recording."""
+    root = Path(tempfile.mkdtemp(prefix="tickcast-test-", dir="/dev/shm"))
+    yield root / "archive"
+    shutil.rmtree(root)
+
+
+def record_run(market: Market, folder: Path, steps: list[tuple[str, int]], there: dict[str, bytes]) -> Recorder:
+    """Take up the archive and do these steps: tick n, sync, seal, pack (compress what is sealed)."""
+    disk = Recorder(there)
+    put(there, folder)
+    market.reader.seek(1)
+    writer = StoreWriter(folder, segment_bytes=9_000, disk=disk)
+    writer.begin(market.epoch, market.topics)
+    disk.durable(writer.durable_seq)
+    for step, n in steps:
+        if step == "tick":
+            while market.writer.next_seq < writer.next_seq + n:
+                market.tick()
+            writer.take(market.reader, n + 5 * (writer.next_seq == 0))
+        elif step == "seal":
+            writer.seal()
+        elif step == "pack":
+            for segment in segments(folder):
+                if segment.path != writer.path and not segment.compressed:
+                    compress(segment.path, disk=disk)
+                    break
+        elif step == "sync":
+            writer.sync()
+        disk.durable(writer.durable_seq)
+    ops = list(disk.ops)
+    writer.close()
+    disk.ops[:] = ops
+    return disk
+
+
+def check(market: Market, folder: Path, image: dict[str, bytes], durable: int) -> None:
+    """A reader, and the next writer, find all that was durable and nothing that was not written; then it goes on."""
+    epoch = market.epoch
+    must = set(range(1, durable + 1))
+    market.reader.seek(1)
+    put(image, folder)
+    found = contents(folder)
+    assert must <= set(found.seqs(epoch))
+    with StoreWriter(folder, segment_bytes=9_000) as writer:
+        writer.begin(epoch, market.topics)
+        again = contents(folder)
+        assert must <= set(again.seqs(epoch)) <= set(found.seqs(epoch))
+        assert writer.next_seq == max([*again.seqs(epoch), *(gone.last for gone in again.missing)], default=-1) + 1
+        while writer.take(market.reader):
+            pass
+    whole = contents(folder, seq=1)
+    missing = {seq for gone in whole.missing for seq in range(gone.first, gone.last + 1)}
+    assert set(whole.seqs(epoch)) | missing == set(range(1, market.writer.next_seq))
+    assert not missing & must
+
+
+SHORT = [
+    [("tick", 2), ("sync", 0), ("tick", 3), ("tick", 1), ("sync", 0)],
+    [("tick", 2), ("tick", 40), ("sync", 0), ("tick", 2)],
+    [("tick", 4), ("sync", 0), ("seal", 0), ("tick", 2), ("sync", 0), ("tick", 1)],
+    [("tick", 3), ("seal", 0), ("tick", 2), ("seal", 0), ("tick", 1), ("sync", 0)],
+    [("tick", 3), ("sync", 0), ("seal", 0), ("pack", 0), ("tick", 1), ("sync", 0)],
+]
+
+
+@pytest.mark.parametrize("steps", SHORT, ids=lambda steps: "-".join(f"{step}{n or ''}" for step, n in steps))
+def test_every_image_of_a_short_run(market: Market, folder: Path, steps: list[tuple[str, int]]) -> None:
+    market.tick(60)
+    disk = record_run(market, folder, steps, {})
+    seen = set()
+    for n in range(len(disk.ops) + 1):
+        surface = Surface({}, disk.ops[:n])
+        for image in surface.every_image():
+            key = (surface.durable, frozenset(image.items()))
+            if key not in seen:
+                seen.add(key)
+                check(market, folder, image, surface.durable)
+    assert len(seen) >= 20
+
+
+STEP = st.one_of(
+    st.tuples(st.just("tick"), st.sampled_from([1, 1, 2, 5, 35, 80, 200])),
+    st.tuples(st.sampled_from(["sync", "sync", "seal", "pack"]), st.just(0)),
+)
+RUN = st.lists(STEP, min_size=1, max_size=12)
+
+
+def test_some_images_of_long_runs(market: Market, folder: Path) -> None:
+    """Up to three crashes one behind the other, in recoveries too."""
+
+    @settings(
+        max_examples=10_000 if SOAK else 300,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(st.lists(RUN, min_size=1, max_size=3), st.data())
+    def crashes(runs: list[list[tuple[str, int]]], data: st.DataObject) -> None:
+        image: dict[str, bytes] = {}
+        durable = 0
+        for steps in runs:
+            disk = record_run(market, folder, steps, image)
+            cut = data.draw(st.integers(0, len(disk.ops)), "operations")
+            surface = Surface(image, disk.ops[:cut], durable)
+            image = surface.some_image(lambda n: data.draw(st.integers(0, n - 1)))
+            durable = surface.durable
+            check(market, folder, image, durable)
+
+    crashes()
+
+
+@pytest.mark.parametrize("lie", ["sync", "sync_folder"])
+def test_a_writer_that_does_not_sync_is_found_out(
+    market: Market, folder: Path, lie: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The images are worth something: without either kind of sync some of them have lost what was durable."""
+    monkeypatch.setattr(Recorder, lie, lambda *_: None)
+    market.tick(60)
+    disk = record_run(market, folder, SHORT[0], {})
+    with pytest.raises(AssertionError):
+        for image in (surface := Surface({}, disk.ops)).every_image():
+            check(market, folder, image, surface.durable)
+
+
+def test_a_compression_that_does_not_sync_is_found_out(market: Market, folder: Path) -> None:
+    """Its rename may reach the disk before its bytes, and the segment that it replaces is gone."""
+    market.tick(60)
+    disk = record_run(market, folder, SHORT[4], {})
+    renamed = next(i for i, op in enumerate(disk.ops) if op.call == "rename")
+    ops = [op for i, op in enumerate(disk.ops) if (op.call, i) != ("sync", renamed - 1)]
+    assert len(ops) == len(disk.ops) - 1
+    with pytest.raises(AssertionError):
+        for n in range(renamed, len(ops)):
+            for image in (surface := Surface({}, ops[:n])).every_image():
+                check(market, folder, image, surface.durable)
+
+
+def test_killed_at_any_instant(tmp_path: Path) -> None:
+    """Feed and archive are killed together and go on where they were; the kernel keeps what they wrote."""
+    shared = Path(tempfile.mkdtemp(prefix="tickcast-test-", dir="/dev/shm"))
+    durable = shared / "durable"
+    durable.write_bytes(bytes(8))
+    folder = tmp_path / "archive"
+    command = [sys.executable, "-m", "tests.store.killed", str(shared / "feed"), str(folder), str(durable)]
+    nursery = subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    last = 0
+    try:
+        assert nursery.stdin is not None
+        assert nursery.stdout is not None
+        for _ in range(200 if SOAK else 15):
+            nursery.stdin.write("\n")
+            child = int(nursery.stdout.readline())
+            time.sleep(random.uniform(0, 0.12))
+            os.kill(child, signal.SIGKILL)
+            nursery.stdin.write("\n")
+            assert nursery.stdout.readline() == "1\n", "it ended by itself"
+            first, reached = prove(folder)
+            assert reached >= max(last, int.from_bytes(durable.read_bytes(), "little"))
+            assert first in {0, 1}
+            last = reached
+        assert last > 1000
+        assert any(segment.compressed for segment in segments(folder))
+    finally:
+        nursery.stdin.close()
+        nursery.wait()
+        nursery.stdout.close()
+        shutil.rmtree(shared)
