@@ -102,7 +102,7 @@ def test_bots_that_asked_long_ago_are_forgotten() -> None:
 
 
 class TurnsMachine(RuleBasedStateMachine):
-    """Nobody waits for ever, nothing is lost or doubled, and nobody is given more than the allowance and a last answer."""
+    """Nobody waits for ever, nothing is lost or doubled, nobody is given more than the allowance and an answer."""
 
     def __init__(self) -> None:
         super().__init__()
