@@ -16,8 +16,9 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from feed.archive.syncer import Syncer
 from feed.archive.upkeep import Durable, Keep, Upkeep
-from feed.clock import monotonic_ns, now_ns, sleep_until_ns
+from feed.clock import monotonic_ns, now_ns
 from feed.config import duration_ns, size_bytes
 from feed.errors import ArchiveBusy, ConfigError, LogMissing, StoreError
 from feed.log.observer import log_figures
@@ -88,6 +89,8 @@ class Archive:
         self._durable = counters.gauge("tickcast_archive_durable_seq")
         self._stopped = counters.gauge("tickcast_archive_stopped")
         self._bytes = counters.gauge("tickcast_archive_bytes")
+        self._stopped.set(0)
+        self._asleep = threading.Event()  # nobody sets it: only its time-out counts, by a clock that never steps back
         self._failures = 0
         self._failed_ns = self._retry_ns = self._rejoin_ns = self._look_ns = 0
         self._draining = self._drained = self._closed = False
@@ -97,7 +100,7 @@ class Archive:
         self._writer: StoreWriter | None = None
         self._reader: LogReader | None = None
         self._upkeep: Upkeep | None = None
-        self._syncer: _Syncer | None = None
+        self._syncer: Syncer | None = None
         try:
             self._start()
         except BaseException:
@@ -115,7 +118,7 @@ class Archive:
             return 0
 
     def park(self, timeout_ns: int) -> None:
-        sleep_until_ns(now_ns() + min(timeout_ns, PARK_NS))
+        self._asleep.wait(min(timeout_ns, PARK_NS) / 1e9)
 
     def drain(self) -> bool:
         """True once all that the log holds is in the archive, or it can't be; poll() goes on until then."""
@@ -186,7 +189,7 @@ class Archive:
             except ArchiveBusy:
                 if monotonic_ns() > deadline:
                     raise
-                sleep_until_ns(now_ns() + REJOIN_NS)
+                self._asleep.wait(REJOIN_NS / 1e9)
             except StoreError as error:
                 if not error.full and not os.access(self.folder, os.W_OK | os.X_OK):
                     raise ConfigError(
@@ -233,7 +236,7 @@ class Archive:
                 failed=self._count,
             )
         if self._syncer is None and self._durability == "interval":
-            self._syncer = _Syncer(writer, self._interval_ns)
+            self._syncer = Syncer(writer, self._interval_ns)
         return writer, reader
 
     def _wiped(self, now: int, reader: LogReader) -> bool:
@@ -281,32 +284,3 @@ class Archive:
     def _count(self, error: Exception) -> None:
         cause = "full" if isinstance(error, StoreError) and error.full else "disk"
         self._counters.counter("tickcast_archive_errors_total", cause=cause).add(1)
-
-
-class _Syncer:
-    """Makes what a writer has written durable every `interval_ns`, in a thread of its own, until close()."""
-
-    def __init__(self, writer: StoreWriter, interval_ns: int) -> None:
-        self._writer = writer
-        self._interval_s = interval_ns / 1e9
-        self._stop = threading.Event()
-        self._error: StoreError | None = None
-        self._thread = threading.Thread(target=self._turn, name="archive.sync", daemon=True)
-        self._thread.start()
-
-    def take_error(self) -> StoreError | None:
-        """What failed since the last call."""
-        error, self._error = self._error, None
-        return error
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _turn(self) -> None:
-        while not self._stop.wait(self._interval_s):
-            if self._error is None and self._writer.written_seq > self._writer.durable_seq:
-                try:
-                    self._writer.sync()
-                except StoreError as error:
-                    self._error = error
