@@ -38,7 +38,7 @@ from feed.wire.records import BY_WORD
 from feed.wire.topics import check_schema, check_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -56,6 +56,8 @@ PATIENCE_S = 20.0
 
 SHARED_MEMORY = Path("/dev/shm")
 ROOT_VARIABLE = "TICKCAST_LOG_ROOT"
+STATE_VARIABLE = "TICKCAST_STATE"
+"""Where durable bots keep their positions: those of a test end with its feed."""
 
 
 class LocalFeed:
@@ -91,8 +93,7 @@ class LocalFeed:
         """Start everything."""
         with contextlib.ExitStack() as undo:
             undo.callback(shutil.rmtree, self.root)
-            undo.callback(_put_variable, os.environ.get(ROOT_VARIABLE))
-            _put_variable(str(self.root))
+            undo.enter_context(_variables({ROOT_VARIABLE: self.root / "log", STATE_VARIABLE: self.root / "state"}))
             self._proxy = Proxy()
             undo.callback(self._proxy.close)
             self._start()
@@ -214,6 +215,10 @@ class LocalFeed:
         tested = self._test(symbols, schemas_of(bot) if schemas is None else schemas, transport, options)
         tested.turn(bot, PATIENCE_S)
         return tested.subscriber
+
+    def stop(self, bot: Subscriber) -> None:
+        """End a bot, as when its process ends; a durable one may then be run again."""
+        self._of(bot).close()
 
     def take(self, subscriber: Subscriber, n: int = 1, timeout: float = PATIENCE_S) -> list[Tick]:
         """The next `n` ticks of a subscriber; raises CallerError if they do not come within `timeout` seconds."""
@@ -428,14 +433,22 @@ def _configured(root: Path, settings: Mapping[str, Any], archive: bool) -> confi
         for table in tables:
             at = at.setdefault(table, {})
         at[last] = value
-    return config.load(None, {ROOT_VARIABLE: str(root)}, base=base)
+    return config.load(None, {ROOT_VARIABLE: str(root / "log")}, base=base)
 
 
-def _put_variable(value: str | None) -> None:
-    if value is None:
-        os.environ.pop(ROOT_VARIABLE, None)
-    else:
-        os.environ[ROOT_VARIABLE] = value
+@contextlib.contextmanager
+def _variables(values: Mapping[str, Path]) -> Iterator[None]:
+    """Environment variables for the length of a block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update({name: str(value) for name, value in values.items()})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _prefix(topic: str | None) -> str:

@@ -186,6 +186,7 @@ class _Connection:
         self._down = bytearray()
         self._last = False  # nothing more comes from upstream
         self._connected = False
+        self._closed = False
         try:
             self._upstream.connect(address)
             self._connected = True
@@ -199,6 +200,8 @@ class _Connection:
 
     def watch(self) -> None:
         """Look only at what could be dealt with now."""
+        if self._closed:
+            return
         client = upstream = 0
         if not self._relay.held:
             client = EVENT_READ if len(self._up) < BEHIND_BYTES and not self._last else 0
@@ -214,6 +217,9 @@ class _Connection:
         return not self._down and not self.outflow.aside and self.outflow.due_ns is None
 
     def close(self, reset: bool = False) -> None:
+        if self._closed:
+            return
+        self._closed = True
         self._proxy.watch(self._client, 0, self._from_client)
         _close(self._client, reset)
         if not self._last:
@@ -223,55 +229,42 @@ class _Connection:
         self._relay.ended(self)
 
     def _from_client(self, events: int) -> None:
-        try:
-            if events & EVENT_WRITE:
-                self._send_down()
-            if events & EVENT_READ:
-                data = self._client.recv(READ_BYTES)
-                if not data:
-                    self.close()
-                    return
+        if events & EVENT_WRITE:
+            self._send_down()
+        if events & EVENT_READ and not self._closed:
+            data = _received(self._client)
+            if data:
                 self._up += data
                 if self._connected:
-                    self._send(self._upstream, self._up)
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.close()
-            return
-        if self._client.fileno() >= 0:
-            self.watch()
+                    self._send_up()
+            elif data is not None:
+                self.close()
+        self.watch()
 
     def _from_upstream(self, events: int) -> None:
+        if not self._connected:
+            if self._upstream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self._relay.refused += 1
+                self.close()
+                return
+            self._connected = True
+        if events & EVENT_WRITE:
+            self._send_up()
+        if events & EVENT_READ and not self._last:
+            data = _received(self._upstream)
+            if data:
+                self._take(data)
+            elif data is not None:
+                self._end()
+        self.watch()
+
+    def _take(self, data: bytes) -> None:
         try:
-            if not self._connected:
-                failed = self._upstream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if failed:
-                    self._relay.refused += 1
-                    self.close()
-                    return
-                self._connected = True
-            if events & EVENT_WRITE:
-                self._send(self._upstream, self._up)
-            if events & EVENT_READ:
-                data = self._upstream.recv(READ_BYTES)
-                if data:
-                    self._take(data)
-                else:
-                    self._end()
-        except BlockingIOError:
-            pass
+            pieces = self._splitter.feed(data)
         except WireError:
             self._relay.malformed += 1
             self.close()
             return
-        except OSError:
-            self._end()
-        if self._client.fileno() >= 0:
-            self.watch()
-
-    def _take(self, data: bytes) -> None:
-        pieces = self._splitter.feed(data)
         self._down += self._splitter.greeting
         now_ns = monotonic_ns()
         change = self._relay.change
@@ -289,35 +282,49 @@ class _Connection:
 
     def _on_time(self) -> None:
         self._proxy.timers.pop(self, None)
-        try:
-            self._flow(monotonic_ns())
-        except OSError:
-            self.close()
-            return
-        if self._client.fileno() >= 0:
-            self.watch()
+        self._flow(monotonic_ns())
+        self.watch()
 
     def _end(self) -> None:
         """The publisher has gone: what it has sent is still delivered."""
-        if self._last:
+        if self._last or self._closed:
             return
         self._proxy.watch(self._upstream, 0, self._from_upstream)
         self._upstream.close()
         self._last = True
         self._down += self.outflow.rest()
-        with contextlib.suppress(BlockingIOError):
-            self._send_down()
+        self._send_down()
+
+    def _send_up(self) -> None:
+        if not _sent(self._upstream, self._up):
+            self._end()
 
     def _send_down(self) -> None:
-        self._send(self._client, self._down)
-        if self._last and not self._down:
+        if not _sent(self._client, self._down) or (self._last and not self._down):
             self.close()
 
-    def _send(self, to: socket.socket, waiting: bytearray) -> None:
-        if waiting:
-            with contextlib.suppress(BlockingIOError):
-                sent = to.send(waiting)
-                del waiting[:sent]
+
+def _received(of: socket.socket) -> bytes | None:
+    """What has come; empty: nothing more will, None: nothing yet."""
+    try:
+        return of.recv(READ_BYTES)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+
+
+def _sent(to: socket.socket, waiting: bytearray) -> bool:
+    """Send and take away what there is room for; false: the peer has gone."""
+    try:
+        while waiting:
+            sent = to.send(waiting)
+            del waiting[:sent]
+    except BlockingIOError:
+        pass
+    except OSError:
+        return False
+    return True
 
 
 def _listen(endpoint: str) -> tuple[socket.socket, str]:

@@ -37,6 +37,7 @@ class Tested:
         self._seen: dict[tuple[int, str], int] = {}
         self._live = threading.Event()
         self._thread: threading.Thread | None = None
+        self._closed = False
         self._told = subscriber.on_gap
         subscriber.on_gap = self._on_gap
 
@@ -60,6 +61,7 @@ class Tested:
 
     def close(self) -> None:
         """End it. What it raised is left for check()."""
+        self._closed = True
         self.subscriber.stop()
         if self._thread is not None:
             self._thread.join()
@@ -83,7 +85,7 @@ class Tested:
 
     def missing(self, epoch: int, topic_seqs: Mapping[str, int]) -> dict[str, int]:
         """Topics that it has not had to the end, and how far it is. Only for a bot that runs here."""
-        if self.bot is None:
+        if self.bot is None or self._closed:
             return {}
         return {
             topic: self.seen(epoch, topic)

@@ -41,7 +41,7 @@ class Collector(Bot):
     def on_live(self) -> None:
         self.told.append("live")
 
-    def on_stale(self) -> None:
+    def on_stale(self, *_: object) -> None:
         self.told.append("stale")
 
     def on_stop(self) -> None:
@@ -377,6 +377,33 @@ def test_a_paused_bot_over_shared_memory_is_overrun(feed: LocalFeed) -> None:
         feed.overrun(feed.subscriber())
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_durable_bot_goes_on_where_it_was(feed: LocalFeed, transport: str) -> None:
+    first, second = Collector(), Collector()
+    sub = feed.run(first, "AAPL", transport=transport, durable="me")
+    for _ in range(3):
+        feed.publish("trade", "AAPL")
+    feed.wait_idle()
+    feed.stop(sub)
+    for _ in range(3):
+        feed.publish("trade", "AAPL")
+    feed.run(second, "AAPL", transport=transport, durable="me")
+    feed.publish("trade", "AAPL")
+    feed.wait_idle()
+    assert first.facts + second.facts == feed.log
+    assert first.missing + second.missing == []
+
+
+def test_what_the_log_no_longer_has_comes_from_the_archive() -> None:
+    with LocalFeed({"log.bytes": "1MiB"}, archive=True) as local:
+        sub = local.subscriber("AAPL", transport="shm")
+        local.publish("trade", "AAPL")
+        local.overrun(sub)
+        local.publish("trade", "AAPL")
+        assert [tick.topic_seq for tick in local.take(sub, 2)] == [1, 2]
+        assert local.gaps(sub) == []
+
+
 # --- the feed itself --------------------------------------------------------------------------------------------------
 
 
@@ -402,7 +429,7 @@ def test_nothing_is_left() -> None:
     before = os.environ.get("TICKCAST_LOG_ROOT")
     threads = set(threading.enumerate())
     with LocalFeed() as local:
-        assert os.environ["TICKCAST_LOG_ROOT"] == str(local.root)
+        assert os.environ["TICKCAST_LOG_ROOT"] == str(local.root / "log")
         local.run(Collector())
         local.subscriber(transport="ipc")
         local.publish("trade", "AAPL")
