@@ -36,7 +36,6 @@ cdef class Books:
     cdef uint32_t mask, limit, unused, free
     cdef readonly uint32_t resting      # orders in all books
     cdef readonly uint64_t given_up     # books given up for want of room
-    cdef readonly uint64_t strangers    # Cancels of orders that did not rest in a whole book
     cdef object _memory
 
     # Apply one record of an order topic; `flags` are its log frame's. What was applied already is passed over.

@@ -129,8 +129,6 @@ cdef class Books:
         if at == 0:
             if book.standing == BOOK_ROLLED:
                 book.standing = BOOK_HOLED
-            elif book.standing == BOOK_WHOLE:
-                self.strangers += 1
         elif record.size < self.orders[at].record.size:
             self.orders[at].record.size -= record.size
         else:

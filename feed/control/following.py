@@ -38,6 +38,7 @@ class Following:
         self._state: State | None = None
         self._replay: Replay | None = None
         self._next_look_ns = 0
+        self._given_up = 0
         self._why = ""
 
     @property
@@ -76,6 +77,10 @@ class Following:
             self._leave(str(error))
             return 0
         self._replay.rest()
+        if self._state.books_given_up > self._given_up:
+            if not self._given_up:
+                log.warning("books of `order` topics were given up: control.book_orders is too small for them")
+            self._given_up = self._state.books_given_up
         if self._roll is not None and clock.now_ns() >= self._roll_ns:
             self._state.roll(clock.now_ns())
             self._roll_ns = self._roll.next_ns(clock.now_ns())
@@ -103,6 +108,7 @@ class Following:
                 log.warning("no snapshots and no replays for now: %s", error)
             self._leave(str(error))
             return False
+        self._given_up = 0
         if self._roll is not None:
             self._roll_ns = self._roll.next_ns(self._state.rolled_ns)
         return True

@@ -130,7 +130,7 @@ class Replay:
         told["end"] = outcome == "end" or (outcome in {"done", "met"} and told["next"] >= self._log.next_seq)
 
     def _came_to(self, request: ReplayRequest, outcome: str, end: int) -> int:
-        """The seq below which all that is wanted is in the answer. Where all ranges were met that is the end of it all."""
+        """The seq below which all that is wanted is in the answer; where all ranges were met, that is the end of it."""
         if outcome == "met":
             return max(self._scan.next, end if request.to is None else min(request.to + 1, end))
         return self._scan.next

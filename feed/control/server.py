@@ -111,9 +111,11 @@ class Control:
         return self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def poll(self) -> int:
-        """Hear what is waiting, at most 64 requests; follow the log a little; do one piece of work."""
+        """Follow the log a little; hear what is waiting, at most 64 requests; do one piece of work."""
         now = clock.monotonic_ns()
-        work = self._outbox.flush(now) if self._outbox else 0
+        work = self._following.poll()
+        if self._outbox:
+            work += self._outbox.flush(now)
         for _ in range(POLL_REQUESTS):
             try:
                 frames = self._receive()
@@ -128,7 +130,6 @@ class Control:
                 reply = self.hear(route, request, now)
             if reply is not None:
                 self._outbox.send(route, [reply], now)
-        work += self._following.poll()
         if self._turns:
             work += self._work(now)
         return work

@@ -348,6 +348,11 @@ cdef class State:
         return self.header.rolled_ns
 
     @property
+    def books_given_up(self) -> int:
+        """How often a book was given up for want of room."""
+        return self.books.given_up
+
+    @property
     def ended(self) -> bool:
         """Will this log never have another frame?"""
         return self.reader.closed()

@@ -317,7 +317,7 @@ def test_topics_without_a_record_for_a_session_are_retired_until_they_have_one(a
     assert state.retired_symbols == 1
     writer.publish(dead, record("trade", 1))
     take_in(state)
-    assert shown(state)["trade.DEAD"] == (2, None)
+    assert shown(state)["trade.DEAD"] == (3, None)
     assert state.retired_symbols == 0
     state.close()
 
