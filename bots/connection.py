@@ -48,7 +48,7 @@ PROVE_SLICE_NS = 100_000_000
 LATE_NS = 200_000_000
 """How late the heartbeat that proves a subscription may be beyond an interval."""
 
-CAUGHT_UP_TICKS = 1000
+CAUGHT_UP_TICKS, CAUGHT_UP_NS = 1000, 100_000_000
 """Who is no further behind than that is live: a moving feed always has some ticks under way."""
 
 log = logging.getLogger("bots")
@@ -97,6 +97,7 @@ class Connection:
         self._name = name
         self._state = state
         self._stream = stream
+        self._every_symbol = any(pattern.text == "*" for pattern in route.patterns)
         self._position: Position | None = None
         self._control: ControlClient | None = None
         self._reporter: Reporter | None = None
@@ -184,7 +185,7 @@ class Connection:
         schema = BY_ID.get(schema_id)
         if schema is None or (self.route.schemas is not None and schema.word not in self.route.schemas):
             return False
-        return any(pattern.matches(symbol) for pattern in self.route.patterns)
+        return self._every_symbol or any(pattern.matches(symbol) for pattern in self.route.patterns)
 
     def newest(self, schema_id: int) -> bool:
         return not self._stream and self.policies.of(schema_id) == "latest"
@@ -329,7 +330,11 @@ class Connection:
         if self._joined:
             return True
         lag = self.link.lag() if self.link is not None else None
-        self._joined = self.delivery.recovery.holes == 0 and (self._caught_up if lag is None else lag < CAUGHT_UP_TICKS)
+        if lag is None:
+            caught_up = self._caught_up or self.delivery.last_lag_ns < CAUGHT_UP_NS
+        else:
+            caught_up = lag < CAUGHT_UP_TICKS
+        self._joined = caught_up and self.delivery.recovery.holes == 0
         return self._joined
 
     def _lose(self, stale: Stale | None) -> None:

@@ -28,6 +28,7 @@ cdef class Delivery:
     cdef TopicOrder order
     cdef readonly Recovery recovery
     cdef Names names
+    cdef set met                    # topics of the link for which it was said whether they are wanted
     cdef run_t run
     cdef verdict_t verdict
     cdef uint32_t at                # next record of the run

@@ -101,6 +101,7 @@ cdef class Delivery:
         self.open_blocks = []
         self.carried = {}
         self.names = Names()
+        self.met = set()
         self.order = TopicOrder()
         self.source = self.link = Link()
         self.recovery = Recovery(self._meet, patience_ns)
@@ -138,6 +139,7 @@ cdef class Delivery:
         if self.in_hand == IN_HAND_BATCHES and self.handed_marks == NULL:
             self.handed_marks, self.marks, self.mark_room = self.marks, NULL, 0
         self.names = Names()
+        self.met = set()
         self.source = link
         self.link = StreamHold(link) if self.stream and link.transport not in IN_STREAM_ORDER else link
         if self.latest and not self.stream:
@@ -246,9 +248,10 @@ cdef class Delivery:
                         self.seq = self.run.seq
             if what == LINK_RUN or self.mended:
                 self.at = self.verdict.skip
-                if self.verdict.covered:
-                    self.run.flags |= TC_FLAG_CONFLATED
-                    self.run.folded += self.verdict.covered
+                if self.run.folded or self.verdict.folded:
+                    self.run.folded = self.verdict.folded
+                    if self.run.folded:
+                        self.run.flags |= TC_FLAG_CONFLATED
                 if self.verdict.what:
                     if self.verdict.what & IS_HELD:
                         self.recovery.keep(&self.run)
@@ -292,6 +295,7 @@ cdef class Delivery:
 
     cdef int resolve(self, uint32_t topic) except -1:
         schema_id, symbol = key = self.source.topic(topic)
+        self.met.add(topic)
         wanted = bool(self.hooks.wanted(schema_id, symbol))
         if wanted:
             self.names.put(topic, sys.intern(symbol))
@@ -395,7 +399,7 @@ cdef class Delivery:
 
     def _meet(self, topic: int) -> bool:
         """A topic that an answer has: is it wanted? The link may not have met it yet."""
-        if topic in self.source.unknown():
+        if topic not in self.met:
             self.resolve(topic)
         return self.names.get(topic) is not None
 

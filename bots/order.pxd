@@ -35,7 +35,7 @@ ctypedef struct verdict_t:
     uint64_t first
     uint64_t last
     uint64_t seq_from   # of a hole: its ticks lie at or above it in the stream, 0: not known
-    uint32_t covered    # ticks that the run stands for, beyond its `folded`: the policy is "latest"
+    uint32_t folded     # ticks before the run that were not delivered and that its first record stands for
 
 ctypedef struct topic_t:
     uint64_t next       # topic_seq that is due

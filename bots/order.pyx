@@ -95,7 +95,7 @@ cdef class TopicOrder:
         cdef topic_t* topic
         out.what = 0
         out.skip = 0
-        out.covered = 0
+        out.folded = 0
         if run.epoch == self.epoch and run.topic != NO_TOPIC:
             topic = &self.topics[run.topic]
             if topic.next == run.topic_seq and topic.state == KNOWN:
@@ -109,7 +109,6 @@ cdef class TopicOrder:
     cdef int _judge_slow(self, const run_t* run, verdict_t* out) noexcept nogil:
         cdef topic_t* topic
         cdef uint64_t behind = run.topic_seq + run.count
-        cdef uint64_t covered
         cdef uint32_t i
         if run.epoch != self.epoch:
             if run.epoch < self.epoch:
@@ -135,6 +134,7 @@ cdef class TopicOrder:
             out.what = IS_HELD
             return 0
         if topic.state == UNKNOWN or (topic.state == LOOSE and run.topic_seq < topic.next):
+            out.folded = run.folded
             topic.next = behind
             topic.seq = run.seq
             topic.state = KNOWN
@@ -159,9 +159,10 @@ cdef class TopicOrder:
         if run.topic_seq > topic.next:
             missing = run.topic_seq - topic.next
             if run.flags & TC_FLAG_CONFLATED:
-                missing -= min(missing, <uint64_t>run.folded)
+                out.folded = <uint32_t>min(missing, <uint64_t>run.folded)
+                missing -= out.folded
             if missing and topic.newest and run.count:
-                out.covered = <uint32_t>min(missing, <uint64_t>UINT32_MAX)
+                out.folded = <uint32_t>min(missing + out.folded, <uint64_t>UINT32_MAX)
                 self.covered += missing
             elif missing:
                 out.what |= IS_HOLE
@@ -191,7 +192,7 @@ cdef class TopicOrder:
         cdef topic_t* topic = &self.topics[run.topic]
         out.what = 0
         out.skip = 0
-        out.covered = 0
+        out.folded = 0
         self._place(topic, run, run.topic_seq + run.count, out)
         if not out.what & IS_DROPPED:
             topic.next = run.topic_seq + run.count

@@ -269,7 +269,7 @@ cdef class Recovery:
                 continue
             if run.flags & TC_FLAG_SNAPSHOT:
                 if self._state(hold, run):
-                    verdict.what = verdict.skip = verdict.covered = 0
+                    verdict.what = verdict.skip = verdict.folded = 0
                     return MEND_RUN
                 continue
             if hold.what != WAITS_FILL:
@@ -279,7 +279,6 @@ cdef class Recovery:
                     continue
                 run.flags |= TC_FLAG_CONFLATED
                 run.folded = hold.folded
-                self.order.topics[run.topic].next = hold.last
             self.order.mend(run, verdict)
             if verdict.what & IS_DROPPED:
                 continue
