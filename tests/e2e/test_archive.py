@@ -72,7 +72,7 @@ def test_an_archive_agent_that_is_killed_loses_nothing_and_repeats_nothing(stage
     folder = stage.temporary / "archive"
     settings = {"archive__path": folder, "archive__segment": "256KiB", "source__sim__rate": RATE}
     feed = stage.up(stage.feed(**settings))
-    for _ in range(4):
+    for _ in range(2):
         before = figure(stage, "durable_seq")
         stage.kill_agent("archive")
         wait_for(lambda before=before: figure(stage, "durable_seq") > before, "more durable ticks")  # type: ignore[misc]
@@ -89,7 +89,7 @@ def test_an_archive_that_is_played_again_is_archived_equal(stage: Stage) -> None
     folder = stage.temporary / "archive"
     first = stage.feed(
         archive__path=folder, archive__segment="1MiB", source__sim__rate=0, source__sim__ticks=60_000,
-        feed__linger="false", log__gating="archive",
+        feed__linger="false", log__gating="archive", feed__processes="one",
     )  # fmt: skip
     assert first.wait() == 0, first.said
     again = stage.feed(
@@ -101,8 +101,8 @@ def test_an_archive_that_is_played_again_is_archived_equal(stage: Stage) -> None
     assert len(original) > 60_000
     assert played == original
     listed = stage.run(
-        *stage.feed_args("replay", folder / "main", "--from", 101, "--to", 200, "--symbols", "A*", archive__path=""),
-        "--speed", "max",
+        *stage.feed_args("replay", folder / "main", "--from", 101, "--to", 200, feed__processes="one"),
+        "--speed", "max", "--symbols", "A*",
     )  # fmt: skip
     wanted = [f for f in original if f.kind == 0 and 101 <= f.seq <= 200 and f.name.split(".")[1].startswith("A")]
     assert f"source archive has ended: {len(wanted)} records" in listed
@@ -111,10 +111,10 @@ def test_an_archive_that_is_played_again_is_archived_equal(stage: Stage) -> None
 def test_what_the_configuration_archives_is_played_and_exported_by_name(stage: Stage) -> None:
     folder = stage.temporary / "archive"
     settings = {"archive__path": folder, "source__sim__rate": 0, "source__sim__ticks": 3000, "feed__linger": "false"}
-    feed = stage.feed(**settings)
+    feed = stage.feed(**settings, feed__processes="one")
     assert feed.wait() == 0, feed.said
     before = sorted(path.name for path in (folder / "main").iterdir())
-    played = stage.run(*stage.feed_args("replay", "--speed", "max", archive__path=folder))
+    played = stage.run(*stage.feed_args("replay", "--speed", "max", archive__path=folder, feed__processes="one"))
     assert "source archive has ended: 3,000 records" in played
     assert sorted(path.name for path in (folder / "main").iterdir()) == before
     out = stage.temporary / "out.dbn.zst"
