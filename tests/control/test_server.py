@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from feed import agent, clock, config
 from feed.control import Control
-from feed.control.server import REQUEST_BYTES_MAX
+from feed.control.server import BEHIND_NS, REQUEST_BYTES_MAX
 from feed.errors import AddressInUse
 from feed.log.writer import LogWriter
 from feed.metrics.counters import Counters
+from feed.wire.frames import decode_firehose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -231,6 +232,44 @@ def test_every_request_has_an_answer(writer: LogWriter, control: Control, reques
     assert "id" in answer
 
 
+NUMBERS = st.integers(0, 30) | st.sampled_from([2**53, 2**63 - 1, 2**63, 2**64 - 1])
+WORKS = st.fixed_dictionaries(
+    {"request": st.sampled_from(["snapshot", "replay"])},
+    optional={
+        "id": JSON,
+        "epoch": NUMBERS | JSON,
+        "from": NUMBERS | JSON,
+        "from_time": NUMBERS | JSON,
+        "to": NUMBERS | JSON,
+        "bytes": NUMBERS | JSON,
+        "patterns": st.lists(st.sampled_from(["A", "*", "A*"]) | st.text(max_size=3)) | JSON,
+        "schemas": st.none() | st.lists(st.sampled_from(["quote", "trade", "x"])) | JSON,
+        "topics": st.lists(st.tuples(st.sampled_from(["quote", "x"]), st.text("Aé|", max_size=2), NUMBERS, NUMBERS))
+        | JSON,
+    },
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@given(request_=WORKS.map(orjson.dumps))
+def test_every_piece_of_work_has_an_answer(writer: LogWriter, control: Control, request_: bytes) -> None:
+    if writer.next_seq == 1:
+        write(writer, 20)
+    sent: list[list[bytes]] = []
+    control._outbox.send = lambda route, answer, now: sent.append(answer) or True  # type: ignore[method-assign]
+    control.poll()
+    now = clock.monotonic_ns()
+    assert control.hear([b"me"], request_, now) is None
+    while control._turns:
+        control.poll()
+    ((words, *parts),) = sent
+    answer = orjson.loads(words)
+    assert ("answer" in answer) != ("error" in answer)
+    assert "id" in answer
+    for part in parts:
+        assert decode_firehose(part).frames
+
+
 def test_noise_over_the_socket_stops_nothing(writer: LogWriter, served: Control, connect: Connect) -> None:
     socket = connect()
     noise = random.Random(2)
@@ -263,6 +302,137 @@ def test_a_poll_is_bounded(writer: LogWriter, control: Control, connect: Connect
     assert max(polls) <= 64
     assert control.poll() == 0
     assert control.served == 100
+
+
+# --- work that takes turns --------------------------------------------------------------------------------------------
+
+
+def write(writer: LogWriter, count: int) -> None:
+    topic_id = writer.topic("quote", "A")
+    for _ in range(count):
+        writer.publish(topic_id, bytes(80))
+
+
+def turn(control: Control, until: Callable[[], bool]) -> None:
+    while not until():
+        control.poll()
+        control.park(10_000_000)
+
+
+def test_questions_are_answered_before_work_that_came_first(
+    writer: LogWriter, control: Control, connect: Connect
+) -> None:
+    write(writer, 5000)
+    busy = [connect() for _ in range(5)]
+    quick = connect()
+    for number, socket in enumerate(busy):
+        socket.send(orjson.dumps({"id": number, "request": "replay", "patterns": ["*"], "from": 1}))
+    turn(control, lambda: len(control._turns) + control.served == 5)
+    quick.send(b'{"id": 1, "request": "directory"}')
+    turn(control, lambda: quick.poll(0) != 0)
+    assert control._turns  # not all work was done before it
+    turn(control, lambda: not control._turns)
+    for number, socket in enumerate(busy):
+        assert orjson.loads(socket.recv_multipart()[0])["id"] == number
+
+
+def test_a_bot_that_asks_again_is_told_that_the_first_is_dropped(
+    writer: LogWriter, control: Control, connect: Connect
+) -> None:
+    write(writer, 10)
+    one, other = connect(), connect()
+    for number in (1, 2, 3):
+        one.send(orjson.dumps({"id": number, "request": "replay", "patterns": ["*"]}))
+    other.send(orjson.dumps({"id": 4, "request": "replay", "patterns": ["*"]}))
+    turn(control, lambda: control.served == 2)
+    answers = [orjson.loads(one.recv_multipart()[0]) for _ in range(3)]
+    assert [(each["id"], each.get("refused")) for each in answers] == [(1, "replaced"), (2, "replaced"), (3, None)]
+    assert orjson.loads(other.recv_multipart()[0])["id"] == 4
+
+
+def test_more_work_than_may_wait_is_refused(settings_: FeedConfig, writer: LogWriter, connect: Connect) -> None:
+    small = config.load(
+        None,
+        {"TICKCAST_LOG_ROOT": settings_.log.root},
+        ["control.endpoint=tcp://127.0.0.1:0", "control.replay_waiting=2"],
+    )
+    control = Control(small, small.directory, Counters.open(small.directory, create=True))
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    sockets = [context.socket(zmq.DEALER) for _ in range(4)]
+    control.poll()
+    for number, socket in enumerate(sockets):
+        socket.linger = 0
+        answer = control.hear(
+            [b"%d" % number], b'{"id": 1, "request": "replay", "patterns": ["*"]}', clock.monotonic_ns()
+        )
+        if number < 2:
+            assert answer is None
+        else:
+            assert answer is not None
+            assert orjson.loads(answer)["refused"] == "waiting"
+        socket.close()
+    control.close()
+    context.term()
+
+
+def test_a_greedy_bot_waits_for_its_allowance_and_the_others_do_not(settings_: FeedConfig, writer: LogWriter) -> None:
+    """At 1 MiB a second, and 1 MiB at once; the clock is the machine's, so nothing is said of how long it takes."""
+    slow = config.load(
+        None,
+        {"TICKCAST_LOG_ROOT": settings_.log.root},
+        ["control.endpoint=tcp://127.0.0.1:0", "control.replay_bytes_per_s=1MiB"],
+    )
+    write(writer, 5000)
+    control = Control(slow, slow.directory, Counters.open(slow.directory, create=True))
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    greedy, modest = (context.socket(zmq.DEALER) for _ in range(2))
+    for socket in (greedy, modest):
+        socket.linger = 0
+        socket.rcvtimeo = WAIT_MS
+        socket.connect(control.endpoint)
+    replay = b'{"id": 1, "request": "replay", "patterns": ["*"]}'
+    began = clock.monotonic_ns()
+    for number in range(4):
+        greedy.send(replay)
+        turn(control, lambda: control._turns.wait_ns(clock.monotonic_ns()) is not None or greedy.poll(0) != 0)
+        modest.send(b'{"id": 2, "request": "replay", "topics": [["quote", "A", 7, 7]], "from": 1}')
+        turn(control, lambda: modest.poll(0) != 0)
+        assert len(modest.recv_multipart()) == 2
+        turn(control, lambda: greedy.poll(0) != 0)
+        assert len(greedy.recv_multipart()[1]) > 500_000, number
+    assert clock.monotonic_ns() - began > 500_000_000  # the fourth answer waits for the 0.7 MB that it had in advance
+    greedy.close()
+    modest.close()
+    control.close()
+    context.term()
+
+
+def test_who_has_gone_is_forgotten(writer: LogWriter, control: Control, connect: Connect) -> None:
+    write(writer, 10)
+    control.poll()
+    route = [b"nobody"]
+    assert control.hear(route, b'{"id": 1, "request": "replay", "patterns": ["*"]}', clock.monotonic_ns()) is None
+    turn(control, lambda: not control._turns)
+    assert control._outbox.dropped == 1
+
+
+def test_a_snapshot_that_the_cache_does_not_catch_up_for_is_refused(
+    writer: LogWriter, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(writer, 10)
+    control.poll()
+    write(writer, 10)
+    monkeypatch.setattr(control._following, "poll", lambda: 0)
+    sent: list[bytes] = []
+    monkeypatch.setattr(control._outbox, "send", lambda route, answer, now: sent.extend(answer) or True)
+    asked_ns = clock.monotonic_ns()
+    assert control.hear([b"bot"], b'{"id": 1, "request": "snapshot"}', asked_ns) is None
+    assert control._work(asked_ns) == 0
+    assert control._work(asked_ns + BEHIND_NS + 1) == 1
+    assert orjson.loads(sent[0])["refused"] == "behind"
+
+
+# --- the socket -------------------------------------------------------------------------------------------------------
 
 
 def test_a_taken_port_names_its_holder(control: Control, settings_: FeedConfig) -> None:
