@@ -118,7 +118,7 @@ def replay(
     --epoch are for archives (feed replay FOLDER --from 2024-07-01T13:30Z --symbols AAPL,ES*); what an archive lacks is
     told at the end. With archive.path set and "archive" in log.gating, the replay itself is archived without a loss.
     """
-    own = config.load(file, os.environ, sets or (), base={"source": {}}).archive_directory
+    own = config.own_archive(file, os.environ, sets or ())
     part = {"from": first, "to": last, "symbols": _listed(symbols), "epoch": epoch}
     source = config.played(paths or [], own, part)
     base = {"source": {source["kind"]: {**source, "speed": speed, "loop": loop}}, "feed": {"linger": False}}
@@ -160,7 +160,7 @@ def export(
     from feed.position import Position  # noqa: PLC0415
     from feed.store.excerpt import Excerpt  # noqa: PLC0415
 
-    folder = archive or config.load(file, os.environ, sets or (), base={"source": {}}).archive_directory
+    folder = archive or config.own_archive(file, os.environ, sets or ())
     if folder is None:
         raise config.no_archive()
     wanted = _listed(symbols)

@@ -48,6 +48,7 @@ __all__ = [
     "from_json",
     "load",
     "no_archive",
+    "own_archive",
     "played",
     "size_bytes",
     "to_json",
@@ -295,6 +296,13 @@ def check(
 ) -> list[ConfigError]:
     """Every fault of a configuration at once; empty if it is good."""
     return _resolve(path, environ, sets, base)[1]
+
+
+def own_archive(path: Path | None, environ: Mapping[str, str], sets: Sequence[str]) -> Path | None:
+    """Where the archive of a configuration is, whatever is said there of sources; None: it has none. As `load`."""
+    elsewhere = {key: value for key, value in environ.items() if not key.startswith("TICKCAST_SOURCE__")}
+    others = [each for each in sets if not each.startswith("source.")]
+    return load(path, elsewhere, others, base={"source": {}}).archive_directory
 
 
 def played(paths: Sequence[Path], own: Path | None, part: Mapping[str, Any]) -> dict[str, Any]:

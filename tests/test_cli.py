@@ -114,6 +114,16 @@ def test_replay_makes_a_source_of_its_files(calls: list[Any], tmp_path: Path) ->
     assert loaded.feed.linger is False
 
 
+def test_settings_of_its_source_are_those_of_replay(
+    calls: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.dbn").touch()
+    monkeypatch.setenv("TICKCAST_SOURCE__REPLAY__SPEED", "5")
+    assert invoke("replay", str(tmp_path / "a.dbn"), "--set", "source.replay.schemas=trade").exit_code == 0
+    source = calls[0][1][0].source["replay"]
+    assert (source.schemas, source.speed) == (["trade"], "5")
+
+
 def test_replay_takes_the_rest_from_a_file(calls: list[Any], tmp_path: Path) -> None:
     (tmp_path / "a.dbn").touch()
     assert invoke("replay", str(tmp_path / "a.dbn"), "--config", str(ROOT / "config" / "lab.toml")).exit_code == 0
