@@ -140,6 +140,7 @@ cdef class Delivery:
             self.handed_marks, self.marks, self.mark_room = self.marks, NULL, 0
         self.names = Names()
         self.met = set()
+        link.forget()
         self.source = link
         self.link = StreamHold(link) if self.stream and link.transport not in IN_STREAM_ORDER else link
         if self.latest and not self.stream:

@@ -41,6 +41,9 @@ cdef class Link:
     def want(self, topic: int, wanted: bool) -> None:
         """Answer to LINK_TOPIC: deliver this topic, or pass over it from now on."""
 
+    def forget(self) -> None:
+        """Somebody else reads here now: every topic is new again."""
+
     def unknown(self) -> list[int]:
         """Topic indices for which want() has not been said yet."""
         return []

@@ -9,6 +9,7 @@ import os
 import threading
 
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 from bots.links.link cimport (
     LINK_CLOSED,
@@ -204,6 +205,10 @@ cdef class ShmLink(Link):
         self.choice[i] = TOPIC_WANTED if wanted else TOPIC_UNWANTED
         self.schemas[i] = self.reader.topic_entries[i].schema
         self.any_unwanted = self.any_unwanted or not wanted
+
+    def forget(self) -> None:
+        memset(self.choice, TOPIC_NEW, self.max_topics * sizeof(uint8_t))
+        self.any_unwanted = False
 
     def unknown(self) -> list[int]:
         cdef uint32_t i
