@@ -35,8 +35,8 @@ LOOK_S = 1.0
 PAUSES_S = (1.0, 5.0, 30.0, 60.0)
 """After a failure, the second, ..."""
 
-AGENT_NICE, NICE = 5, 15
-"""Of the agent's thread and of this one: below everything that ticks pass through."""
+AGENT_NICE, NICE = 5, 10
+"""How much less urgent the agent is than the feed, and how much less than the agent a thread for sealed segments."""
 JOIN_S = 0.2
 
 
@@ -190,10 +190,11 @@ def expired(
     return gone
 
 
-def lower_priority(nice: int) -> None:
-    """Let every thread of less `nice` go before this one; Linux keeps it for each thread."""
+def lower_priority(by: int) -> None:
+    """Add to the niceness of this thread; threads that it starts inherit that. Linux keeps it for each thread."""
+    thread = threading.get_native_id()
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + by)
 
 
 def _size(path: Path) -> int:
