@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(shell find feed bots -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null)
 
-.PHONY: help setup demo test bench lint clean
+.PHONY: help setup demo test soak bench lint clean
 
 help:
 	@echo "make demo    run the feed on the simulator with three bots and show rates and latency (Ctrl-C ends it)"
 	@echo "make test    lint, types, import layers and all tests"
+	@echo "make soak    ten minutes of a feed and eight bots that are killed, cut off and lied to (a minute of it in test)"
 	@echo "make bench   the benchmarks beside their peers (nothing else should run)"
 	@echo "make setup   only what the others need: $(VENV) with the commands feed and bots"
 	@echo "make lint    ruff, mypy --strict, import layers"
@@ -35,6 +36,9 @@ demo: setup
 
 test: lint
 	$(BIN)/pytest $(ARGS)
+
+soak: setup
+	$(BIN)/python -m tests.chaos.soak $(ARGS)
 
 bench: setup
 	$(BIN)/feed bench latency --transport shm --idle spin

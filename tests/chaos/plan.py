@@ -22,9 +22,7 @@ class Blow(NamedTuple):
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        return (
-            f"cut the line of {self.target} for {self.seconds:.1f} s" if self.what == "cut" else f"kill {self.target}"
-        )
+        return f"kill {self.target}" if self.what == "kill" else f"cut {self.target} off for {self.seconds:.1f} s"
 
 
 def plan(
