@@ -106,7 +106,6 @@ class Connection:
         self._stale: Stale | None = Stale("feed", "not found yet", 0)
         self._trading: dict[str, Trading] = {}
         self._frames = self._signs = 0
-        self._caught_up = True
         self._joined = False
         self._outdated = 0
         self._told_why = ""
@@ -167,10 +166,10 @@ class Connection:
     def lag(self) -> tuple[int, int | None]:
         """How far behind: ns, and ticks of all topics where the transport can tell."""
         ticks = self.link.lag() if self.link is not None else None
+        caught_up = self.delivery.dry if ticks is None else ticks == 0
         if ticks is None and self._control is not None and self.link is not None:
             behind = self._control.next_seq - max(self.delivery.seq, self.link.passed())
-            ticks = 0 if self._caught_up and self.live else max(0, behind)
-        caught_up = self._caught_up if ticks is None else ticks == 0
+            ticks = 0 if self.delivery.dry and self.live else max(0, behind)
         return (0 if caught_up else self.delivery.last_lag_ns), ticks
 
     def state(self, symbol: str) -> SymbolState:
@@ -259,7 +258,6 @@ class Connection:
         self._try_at_ns = 0
 
     def look(self, now_ns: int, idle: bool) -> None:
-        self._caught_up = idle
         if self.link is None:
             if monotonic_ns() >= self._try_at_ns:
                 self._look_for_feed()
@@ -331,7 +329,7 @@ class Connection:
             return True
         lag = self.link.lag() if self.link is not None else None
         if lag is None:
-            caught_up = self._caught_up or self.delivery.last_lag_ns < CAUGHT_UP_NS
+            caught_up = self.delivery.dry or self.delivery.last_lag_ns < CAUGHT_UP_NS
         else:
             caught_up = lag < CAUGHT_UP_TICKS
         self._joined = caught_up and self.delivery.recovery.holes == 0

@@ -32,6 +32,7 @@ cdef class Delivery:
     cdef run_t run
     cdef verdict_t verdict
     cdef uint32_t at                # next record of the run
+    cdef readonly bint dry          # nothing was waiting when something was last looked for
     cdef bint mended                # the run came from recovery, not live
     cdef run_t parked               # the first run of a new epoch, while what was kept of the old one goes out
     cdef bint has_parked

@@ -23,6 +23,7 @@ class Hooks(Protocol):
 
 class Delivery:
     stopped: bool
+    dry: bool
     ticks: int
     last_lag_ns: int
     seq: int

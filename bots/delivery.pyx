@@ -222,6 +222,7 @@ cdef class Delivery:
             return self.pending
         if self.at < self.run.count:
             return LINK_RUN
+        self.dry = False
         while True:
             # What was missing and what comes live take turns: neither may hold up the other.
             self.mended = self.recovery.ready and not self.mended
@@ -274,6 +275,7 @@ cdef class Delivery:
                 if self.order.suspect_count and self.order.settle(&self.verdict):
                     self.pending = STEP_VERDICT
                     return STEP_VERDICT
+                self.dry = True
                 return LINK_NONE
             if what != LINK_SKIPPED:
                 self.pending = what
