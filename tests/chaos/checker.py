@@ -157,7 +157,11 @@ class _Topic:
         """What one life has had of it, in order."""
         truth = self._truth
         self._last_life = number
-        ticks = part[(part["kind"] == TICK) & (part["last"] < self._until) & (part["flags"] & FLAG_SNAPSHOT == 0)]
+        ticks = part[(part["kind"] == TICK) & (part["flags"] & FLAG_SNAPSHOT == 0)]
+        folded = ticks["folded"].astype(np.int64)  # one beyond where the truth ends may stand for some within it
+        ends = ticks["first"].astype(np.int64) - truth.first
+        self._mark(ends - folded, ends, folded > 0)
+        ticks = ticks[ticks["last"] < self._until]
         numbers = ticks["first"].astype(np.int64)
         places = numbers - truth.first
         inside = (places >= 0) & (places < len(truth.seqs))
@@ -171,8 +175,6 @@ class _Topic:
         self._order(numbers, replayed)
         np.add.at(self._plainly, places[inside & ~replayed], 1)
         np.add.at(self._flagged, places[inside & replayed], 1)
-        folded = ticks["folded"].astype(np.int64)
-        self._mark(places - folded, places, folded > 0)
         gaps = part[(part["kind"] == GAP) & (part["first"].astype(np.int64) <= truth.last)]
         self._gaps(gaps)
         self._verdict.ticks += len(ticks)

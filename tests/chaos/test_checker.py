@@ -120,6 +120,14 @@ def test_what_is_folded_is_not_missing() -> None:
     assert verdict.folded == 2
 
 
+def test_a_tick_behind_the_end_may_stand_for_some_before_it() -> None:
+    told = Told().ticks()
+    last = TRUTH.topics["quote.A"].last
+    del told.rows[told.place("quote.A", last)]
+    told.tick("quote.A", last + 5, N + 20, CONFLATED, folded=5)
+    assert judge("plain", told).violations == []
+
+
 def test_nothing_is_owed_before_it_was_live_or_after_the_end_of_the_truth() -> None:
     told = Told(live_seq=101).ticks(90)
     told.tick("trade.A", 10_000, N + 1)
