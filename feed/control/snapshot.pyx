@@ -9,7 +9,8 @@ from libc.stdint cimport UINT32_MAX, int64_t, uint16_t, uint32_t, uint64_t, uint
 from libc.string cimport memcpy, memset
 
 from feed.clock cimport wall_ns
-from feed.control.books cimport BOOK_HOLED, BOOK_TOO_LARGE, Book, Books, Order
+from feed.control.books cimport Books
+from feed.control.layout cimport TC_BOOK_HOLED, TC_BOOK_TOO_LARGE, tc_state_book, tc_state_order
 from feed.control.runs cimport Runs
 from feed.control.selection cimport SELECTED_NOT, Selection
 from feed.control.state cimport State
@@ -111,13 +112,13 @@ cdef class Snapshots:
 
     cdef bint _book(self, Books books, uint32_t topic_id) noexcept nogil:
         """Append a book as DBN has it: a Clear, then the orders as Adds in order of priority, the last one flagged LAST."""
-        cdef const Book* book = &books.books[topic_id]
-        cdef const Order* order
+        cdef const tc_state_book* book = &books.books[topic_id]
+        cdef const tc_state_order* order
         cdef tc_wire_log_header head
         cdef tc_order record = book.last
         cdef uint8_t flags = DBN_SNAPSHOT | DBN_BAD_TS_RECV
         cdef uint32_t at = book.first
-        if book.standing == BOOK_HOLED or book.standing == BOOK_TOO_LARGE:
+        if book.standing == TC_BOOK_HOLED or book.standing == TC_BOOK_TOO_LARGE:
             flags |= DBN_MAYBE_BAD_BOOK
         memset(&head, 0, sizeof(head))
         head.topic_id = topic_id

@@ -1,38 +1,10 @@
-"""Table of contents of the snapshot cache, for cimport. C names are those of state.h."""
+"""Table of contents of the snapshot cache, for cimport."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from feed.control.books cimport BOOK_HOLED, BOOK_TOO_LARGE, Books
-from feed.log.layout cimport tc_topic_entry
+from feed.control.books cimport Books
+from feed.control.layout cimport tc_state_header, tc_state_topic
 from feed.log.reader cimport LogReader
-
-cdef extern from "feed/control/state.h" nogil:
-    const uint64_t TC_STATE_MAGIC
-    enum:
-        TC_STATE_HEADER_BYTES
-        TC_STATE_NONE
-        TC_STATE_FIRST
-        TC_STATE_SECOND
-
-    ctypedef struct tc_state_header:
-        uint64_t magic
-        uint32_t max_topics
-        uint32_t topics
-        uint64_t epoch
-        uint64_t slots_used
-        uint64_t rolled_ns
-        uint64_t rolled_seq
-        uint64_t before_seq
-        uint64_t position
-
-    ctypedef struct tc_state_topic:
-        uint64_t topic_seq
-        uint64_t seq
-        uint32_t slots
-        uint32_t current
-        uint16_t slot_bytes
-        uint16_t schema
-        uint32_t retired
 
 
 cdef class State:

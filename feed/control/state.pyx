@@ -2,9 +2,9 @@
 """The snapshot cache: what a bot that comes late has to know, kept by tailing the log.
 
 Of every topic the last topic_seq; of quote, bbo, book, definition and status the last record; of order the resting orders.
-Records lie in the file `state` beside the log (state.h), so that a control that was killed goes on where it was and still
-knows the last record of a topic that the log has long forgotten. Books are in its own memory: where there are any it goes on
-from the log's oldest frame, and passes over what it has already. A log of another epoch begins with an empty file.
+All of it lies in two files beside the log (layout.h), so that a control that was killed goes on where it was and still knows
+the last record of a topic that the log has long forgotten. Where it was killed while changing a book, the books are made
+again from the log's oldest frame on. A log of another epoch begins with empty files.
 
 What can't be known is said: whoever comes in behind the beginning, or is overtaken, compares what it met with the log's own
 table of the last topic_seqs, once it has read on to where that table stood (`settled`).
@@ -17,10 +17,21 @@ import mmap
 import os
 from pathlib import Path
 
+from libc.stdint cimport uint16_t
 from libc.string cimport memcmp, memcpy, memset
 
+from feed.control.layout cimport (
+    TC_BOOK_HOLED,
+    TC_BOOK_TOO_LARGE,
+    TC_STATE_FIRST,
+    TC_STATE_HEADER_BYTES,
+    TC_STATE_MAGIC,
+    TC_STATE_NONE,
+    TC_STATE_SECOND,
+    tc_keep_order,
+)
 from feed.log.fences cimport tc_publish, tc_publish32, tc_read_published, tc_read_published32
-from feed.log.layout cimport TC_FRAME_HEADER, TC_KIND_RECORD, TC_KIND_TOPIC, TC_SYMBOL_MAX, tc_log_frame
+from feed.log.layout cimport TC_FRAME_HEADER, TC_KIND_RECORD, TC_KIND_TOPIC, TC_SYMBOL_MAX, tc_log_frame, tc_topic_entry
 from feed.wire.frames cimport tc_wire_log_header
 from feed.wire.records cimport (
     TC_SCHEMA_BBO,
@@ -33,6 +44,7 @@ from feed.wire.records cimport (
     tc_record_bytes,
 )
 
+from feed.control.books import Books
 from feed.errors import LogBusy, LogSpace
 from feed.log.reader import LogReader
 
@@ -89,6 +101,8 @@ cdef class State:
         self.file = NULL
         self.header = NULL
         self._map = None
+        if self.books is not None:
+            self.books.close()
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -120,8 +134,8 @@ cdef class State:
         return self.reader.at != before or what > TAKE_DRY
 
     def reached(self, position: int) -> bool:
-        """Is everything below a position of the log taken in, and known what is missing?"""
-        return self.reader.at >= <uint64_t>position and not self.settling
+        """Is everything below a position of the log taken in, known what is missing, and no roll due?"""
+        return self.reader.at >= <uint64_t>position and not self.settling and not self.roll_at
 
     cdef int take(self, uint32_t frames) noexcept nogil:
         cdef const tc_log_frame* frame
@@ -172,6 +186,7 @@ cdef class State:
         if not self.reader.intact(at):
             return False
         tc_publish32(&topic.current, TC_STATE_SECOND if second else TC_STATE_FIRST)
+        tc_keep_order()
         return True
 
     cdef const uint8_t* last(self, uint32_t topic_id) noexcept nogil:
@@ -183,22 +198,28 @@ cdef class State:
     cdef bint incomplete(self, uint32_t topic_id) noexcept nogil:
         cdef const tc_state_topic* topic = &self.topics[topic_id]
         if topic.schema == TC_SCHEMA_ORDER:
-            return self.books.books[topic_id].standing == BOOK_HOLED or self.books.books[topic_id].standing == BOOK_TOO_LARGE
+            return (
+                self.books.books[topic_id].standing == TC_BOOK_HOLED
+                or self.books.books[topic_id].standing == TC_BOOK_TOO_LARGE
+            )
         return _keeps(topic.schema) and topic.topic_seq != 0 and topic.current == TC_STATE_NONE
 
     # --- coming in, and coming in again -----------------------------------------------------------------------------
 
     cdef void _go_back(self) noexcept nogil:
-        """From the log's end to where this state stood, or to the oldest frame where there are books to be rebuilt."""
+        """From the log's end to where this state stood, or to the oldest frame where there are books to be made again."""
         cdef uint32_t i
-        for i in range(self.header.topics):
-            if self.topics[i].schema == TC_SCHEMA_ORDER:
-                self.reader.overtaken(0)
-                if self.reader.seq < self.header.rolled_seq:
-                    self.roll_at = self.header.rolled_seq
-                return
-        if self.header.position < self.reader.at:
+        cdef bint again = False
+        if not self.books.kept:
+            for i in range(self.header.topics):
+                again |= self.topics[i].schema == TC_SCHEMA_ORDER
+        if again:
+            self.reader.overtaken(0)
+        elif self.header.position < self.reader.at:
             self.reader._stand_at(self.header.position)
+        if self.reader.seq < self.header.rolled_seq:
+            self.roll_at = self.header.rolled_seq
+            self.retiring = True
 
     cdef void _expect(self) noexcept nogil:
         """Note the log's table. It counts records whose batch is yet to be published, so only a tail that was published
@@ -248,6 +269,8 @@ cdef class State:
             memset(topic, 0, sizeof(tc_state_topic))
             topic.schema = self.reader.topic_entries[i].schema
             topic.seq = self.reader.seq
+            if topic.schema == TC_SCHEMA_ORDER:
+                self.books.reserve(i)
             if _keeps(topic.schema):
                 nbytes = TC_FRAME_HEADER + tc_record_bytes(topic.schema)
                 if self._reserve_slots(2 * nbytes):
@@ -470,13 +493,16 @@ cdef class State:
         return True
 
     def _remember(self, orders: int) -> None:
-        """What only this process knows; untouched pages of it cost nothing."""
+        """The books, and what only this process knows; untouched pages of it cost nothing."""
         cdef size_t n = self.header.max_topics
         cdef size_t hashed = 16
         cdef uint32_t i
         while hashed < 2 * n:
             hashed *= 2
-        self.books = Books(orders, n)
+        self.books = Books.open(
+            self._path.with_name("books"), epoch=self.header.epoch, limit=orders, max_topics=n,
+            topics=[i for i in range(self.header.topics) if self.topics[i].schema == TC_SCHEMA_ORDER],
+        )
         self._memory = mmap.mmap(-1, n * (8 + 4 + 1) + hashed * 4 + 8, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         cdef uint8_t[::1] view = self._memory
         self.expected = <uint64_t*>&view[0]

@@ -187,6 +187,22 @@ def test_books_come_back_from_the_log_when_control_does(served: Served) -> None:
         assert (after[0].frames, after[1], after[0].words["incomplete"]) == (before[0].frames, before[1], [])
 
 
+def test_books_outlive_control_and_the_log(served: Served) -> None:
+    """What rests was added before anything that the log still holds."""
+    topic_id, busy = served.writer.topic("order", "A"), served.writer.topic("quote", "BUSY")
+    for i in range(1, 50):
+        served.writer.publish(topic_id, order("A", order_id=i))
+    for gone in range(1, 4):
+        before = book(served, "A")
+        assert before[0].words["incomplete"] == []
+        served.stop()
+        served.lap(busy, bytes(80))
+        served.start()
+        after = book(served, "A")
+        assert (after[0].frames, after[1], after[0].words["incomplete"]) == (before[0].frames, before[1], [])
+        served.writer.publish(topic_id, order("C", order_id=gone))
+
+
 def test_being_overtaken_is_known_by_the_numbers(served: Served) -> None:
     """Control stands still while the log goes round, and then sees a hole in this topic and none in the other."""
     holed, whole = (served.writer.topic("order", symbol) for symbol in "HW")

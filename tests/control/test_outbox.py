@@ -112,9 +112,11 @@ def test_a_peer_that_has_gone_is_noticed(router: zmq.Socket[bytes]) -> None:
     assert box.dropped == 1
     peer = Peer(router, b"slow")
     fill(box)
+    for _ in range(8):  # more than may still go out meanwhile
+        assert box.send([b"slow"], [LARGE], 0)
     peer.close()
     while box:  # as control does, which listens between two looks
         with contextlib.suppress(zmq.Again):
             router.recv(zmq.NOBLOCK)
         box.flush(1)
-    assert box.dropped == 2
+    assert box.dropped > 2

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from feed.control.selection import Selection
 from feed.control.snapshot import Snapshots
@@ -22,6 +24,7 @@ from feed.log.writer import LogWriter
 from feed.wire.frames import decode_firehose
 from feed.wire.records import SCHEMAS
 from tests.control.asking import TOPIC, Asker
+from tests.control.test_books import order
 
 SIZES = {schema.word: schema.record_bytes for schema in SCHEMAS}
 ENTRIES_AT, ENTRY = 4096, 32
@@ -87,26 +90,62 @@ agent.run([Control(loaded, loaded.directory, counters)], idle="park", stop=lambd
 """
 
 
+class Market:
+    """What is written while control is killed again. Records are made of one number: torn ones would show."""
+
+    def __init__(self, writer: LogWriter, seed: int) -> None:
+        words = ("quote", "book", "definition", "status", "trade")
+        self.writer = writer
+        self.moments = random.Random(seed)
+        self.quiet = {f"{word}.Q{i}": writer.topic(word, f"Q{i}") for i in range(20) for word in words}
+        self.busy = {f"{word}.B{i}": writer.topic(word, f"B{i}") for i in range(20) for word in words}
+        self.book = writer.topic("order", "A")
+        self.orders: list[int] = []
+        self.last: dict[str, int] = {}
+        self.counts = dict.fromkeys([*self.quiet, *self.busy], 0)
+        self.write(self.quiet)
+
+    def write(self, topics: dict[str, int]) -> None:
+        """A record to each of these topics, and an order to the book for each."""
+        for name, topic_id in topics.items():
+            self.last[name] = self.writer.next_seq
+            self.counts[name] += 1
+            self.writer.publish(topic_id, record(name.partition(".")[0], self.last[name]))
+            self.orders.append(self.writer.next_seq)
+            self.writer.publish(self.book, order("A", order_id=self.orders[-1]))
+            if len(self.orders) > 30:
+                gone = self.orders.pop(self.moments.randrange(30))
+                self.writer.publish(self.book, order("C", order_id=gone))
+
+    def check(self, asker: Asker) -> None:
+        """What is served is what was written last."""
+        while "error" in asker.ask("snapshot").words:
+            pass
+        answer = asker.snapshot("A")
+        if answer.words["incomplete"]:  # killed while it changed the book
+            assert answer.words["incomplete"] == ["order.A"]
+            self.writer.publish(self.book, order("R"))
+            self.orders = []
+        else:
+            assert [struct.unpack_from("<Q", frame.record, 16)[0] for frame in answer.frames[2:]] == self.orders
+        answer = asker.snapshot("Q*", "B*")
+        assert answer.words["incomplete"] == []
+        name, met = "", set()
+        for frame in answer.frames:
+            if frame.kind == TOPIC:
+                schema, length = struct.unpack_from("<HH", frame.record)
+                name = f"{SCHEMAS[schema - 1].word}.{frame.record[8 : 8 + length].decode()}"
+                met.add(name)
+                assert frame.topic_seq == self.counts[name]
+            else:
+                assert frame.record == record(name.partition(".")[0], self.last[name])
+        assert met == set(self.counts)
+
+
 def test_killed_at_any_moment_it_serves_what_is_true(root: Path, at: Path, writer: LogWriter) -> None:
-    """Every record is made of one number, so a torn one would show; nothing is older than the request, and the log has
-    long forgotten the quiet topics.
-    """
-    moments = random.Random(3)
-    words = ("quote", "book", "definition", "status", "trade")
-    quiet = {f"{word}.Q{i}": writer.topic(word, f"Q{i}") for i in range(20) for word in words}
-    busy = {f"{word}.B{i}": writer.topic(word, f"B{i}") for i in range(20) for word in words}
-    last: dict[str, int] = {}
-    counts = dict.fromkeys([*quiet, *busy], 0)
-
-    def publish(name: str, topic_id: int) -> None:
-        value = writer.next_seq
-        writer.publish(topic_id, record(name.partition(".")[0], value))
-        last[name] = value
-        counts[name] += 1
-
-    for name, topic_id in quiet.items():
-        publish(name, topic_id)
-    for _ in range(6):
+    """And it knows the quiet topics, which the log has long forgotten."""
+    market = Market(writer, seed=3)
+    for _ in range(5):
         (at / "endpoints" / "control").unlink(missing_ok=True)
         process = subprocess.Popen([sys.executable, "-c", CONTROL, str(root)], cwd=Path(__file__).parents[2])
         try:
@@ -114,26 +153,11 @@ def test_killed_at_any_moment_it_serves_what_is_true(root: Path, at: Path, write
                 assert process.poll() is None
                 time.sleep(0.005)
             with Asker((at / "endpoints" / "control").read_text()) as asker:
-                answer = asker.ask("snapshot")
-                while "error" in answer.words:
-                    answer = asker.ask("snapshot")
-                answer = asker.snapshot()
-                assert answer.words["incomplete"] == []
-                name, met = "", set()
-                for frame in answer.frames:
-                    if frame.kind == TOPIC:
-                        schema, length = struct.unpack_from("<HH", frame.record)
-                        name = f"{SCHEMAS[schema - 1].word}.{frame.record[8 : 8 + length].decode()}"
-                        met.add(name)
-                        assert frame.topic_seq == counts[name]
-                    else:
-                        assert frame.record == record(name.partition(".")[0], last[name])
-                assert met == set(counts)
-            until = time.monotonic() + moments.uniform(0, 0.1)
+                market.check(asker)
+            until = time.monotonic() + market.moments.uniform(0, 0.1)
             while time.monotonic() < until:
-                for name, topic_id in busy.items():
-                    publish(name, topic_id)
-                time.sleep(0.0005)  # it keeps up, so nothing may be missing afterwards
+                market.write(market.busy)
+                time.sleep(0.001)  # it keeps up, so nothing may be missing afterwards
         finally:
             process.kill()
             process.wait()
@@ -220,6 +244,61 @@ def test_a_file_of_another_size_is_begun_anew(at: Path, writer: LogWriter, size:
     writer.publish(writer.topic("quote", "A"), record("quote", 1))
     state = opened(at)
     assert shown(state) == {"quote.A": (1, record("quote", 1))}
+    state.close()
+
+
+def resting(state: State) -> list[int]:
+    """order_ids in the book of A."""
+    (part,) = Snapshots().chunk(state, Selection.of(["A"], ["order"]), 0).parts
+    return [struct.unpack_from("<Q", frame.record, 16)[0] for frame in decode_firehose(part).frames[2:]]
+
+
+def crowd(writer: LogWriter) -> int:
+    """Orders 1 to 50 in the book of A, some of them gone again; the topic id."""
+    topic_id = writer.topic("order", "A")
+    for i in range(1, 51):
+        writer.publish(topic_id, order("A", order_id=i))
+    for i in range(5, 51, 7):
+        writer.publish(topic_id, order("C", order_id=i))
+    return topic_id
+
+
+@pytest.mark.parametrize("overwritten", [False, True])
+def test_books_that_were_being_changed_are_made_again(at: Path, writer: LogWriter, overwritten: bool) -> None:
+    crowd(writer)
+    busy = writer.topic("trade", "BUSY")
+    state = opened(at)
+    before = resting(state)
+    assert len(before) == 43
+    state.close()
+    with (at / "books").open("r+b") as f:
+        f.seek(36)
+        f.write(struct.pack("<I", 1))
+    while overwritten and writer.position < 3 << 20:
+        writer.publish(busy, bytes(48))
+    state = opened(at)
+    incomplete = Snapshots().chunk(state, Selection.of(["A"], None), 0).incomplete
+    assert (resting(state), incomplete) == (([], ["order.A"]) if overwritten else (before, []))
+    state.close()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@given(where=st.integers(0, 1 << 20), value=st.integers(0, 2**32 - 1) | st.integers(0, 60))
+def test_wrong_numbers_in_books_lead_nowhere(at: Path, writer: LogWriter, where: int, value: int) -> None:
+    """Any one number in the file may be wrong: then all is as before, or the books are made again from the log."""
+    if writer.next_seq == 1:
+        crowd(writer)
+        state = opened(at)
+        state.close()
+        (at / "books.good").write_bytes((at / "books").read_bytes())
+    good = bytearray((at / "books.good").read_bytes())
+    used = [*range(0, 40, 4), *range(4096, 4096 + 96, 4), *range(4096 + 96_000, len(good) - 3, 4)]
+    struct.pack_into("<I", good, used[where % len(used)], value)
+    (at / "books").write_bytes(good)
+    state = opened(at)
+    chunk = Snapshots().chunk(state, Selection.of(["A"], None), 0)
+    assert chunk.seq == writer.next_seq - 1
+    assert len(resting(state)) <= 100
     state.close()
 
 
