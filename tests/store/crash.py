@@ -1,8 +1,8 @@
 """What a file system may leave after a power cut, rebuilt from a recording of what was asked of it.
 
-POSIX promises what was synced, and nothing else. Of a file, since its last fdatasync: each 4 KiB page is as it was after
-any of the writes to it, or a mixture of two of these by 512-byte sectors; its length is any that it had. Of the folder,
-since its last fsync: each entry that was made, renamed or removed may be so or not yet.
+POSIX promises what was synced, and nothing else. Of a file, since its last fdatasync: each 4 KiB page is as after any
+of the writes to it, or a mixture of two of these by 512-byte sectors; its length is any that it had. Of the folder,
+since its last fsync: each entry that was made, renamed or removed may be so, or not yet.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Recorder(Disk):
         self._made = len(there)
         self._fds: dict[int, int] = {}
 
-    def durable(self, seq: int) -> None:
-        """The writer says that all up to `seq` is durable."""
-        self.ops.append(Op("durable", at=seq))
+    def durable(self, first: int, last: int) -> None:
+        """The writer says that all up to `last` is durable, having written from `first` on."""
+        self.ops.append(Op("durable", first, last))
 
     def create(self, path: Path) -> int:
         fd = super().create(path)
@@ -124,9 +124,20 @@ def torn(old: bytes, new: bytes, mask: int) -> bytes:
 
 
 class Surface:
-    """What may be found when the power goes after the first of these operations."""
+    """What may be found when the power goes after these operations.
 
-    def __init__(self, there: dict[str, bytes], ops: list[Op], durable: int = 0) -> None:
+    :param there: the files at first; `held`: the seqs in them that are whole; `durable`: those that have to stay so.
+    :ivar durable: the seqs that have to be found.
+    """
+
+    def __init__(
+        self,
+        there: dict[str, bytes],
+        ops: list[Op],
+        held: frozenset[int] = frozenset(),
+        durable: frozenset[int] = frozenset(),
+    ) -> None:
+        self.held = held
         self.files = dict(enumerate(map(File, there.values())))
         self.names = {name: i for i, name in enumerate(there)}
         self.pending: list[Op] = []
@@ -147,7 +158,7 @@ class Surface:
                 self.names = self._entries([True] * len(self.pending))
                 self.pending = []
             case "durable":
-                self.durable = op.at
+                self.durable = frozenset({*self.held, *range(op.file, op.at + 1)} & set(range(op.at + 1)))
             case _:
                 self.pending.append(op)
                 if op.call == "create":

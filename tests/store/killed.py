@@ -3,8 +3,8 @@
     python -m tests.store.killed LOG FOLDER DURABLE
 
 For every line on its standard input one child is forked and its process id printed; a second line reaps it. The child
-goes on with log and archive where the one before was killed, as fast as it can, and stores in DURABLE what it was told is
-durable.
+goes on with log and archive where the one before was killed, as fast as it can, and stores in DURABLE what it was told
+is durable.
 """
 
 from __future__ import annotations

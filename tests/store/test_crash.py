@@ -21,7 +21,7 @@ from feed.store.folder import segments
 from feed.store.seal import compress
 from feed.store.writer import StoreWriter
 from tests.store.archive import Market, contents
-from tests.store.crash import Recorder, Surface, put
+from tests.store.crash import Op, Recorder, Surface, put
 from tests.store.killed import prove
 
 SOAK = os.environ.get("TICKCAST_SOAK") == "1"
@@ -42,7 +42,8 @@ def record_run(market: Market, folder: Path, steps: list[tuple[str, int]], there
     market.reader.seek(1)
     writer = StoreWriter(folder, segment_bytes=9_000, disk=disk)
     writer.begin(market.epoch, market.topics)
-    disk.durable(writer.durable_seq)
+    first = max(1, writer.next_seq)
+    disk.durable(first, writer.durable_seq)
     for step, n in steps:
         if step == "tick":
             while market.writer.next_seq < writer.next_seq + n:
@@ -57,32 +58,48 @@ def record_run(market: Market, folder: Path, steps: list[tuple[str, int]], there
                     break
         elif step == "sync":
             writer.sync()
-        disk.durable(writer.durable_seq)
+        disk.durable(first, writer.durable_seq)
     ops = list(disk.ops)
     writer.close()
     disk.ops[:] = ops
     return disk
 
 
-def check(market: Market, folder: Path, image: dict[str, bytes], durable: int) -> None:
-    """A reader, and the next writer, find all that was durable and nothing that was not written; then it goes on."""
+def check(market: Market, folder: Path, image: dict[str, bytes], durable: frozenset[int]) -> frozenset[int]:
+    """A reader, and the next writer, find all that was durable and nothing that was not written; then it goes on.
+
+    Gives the seqs that were found.
+    """
     epoch = market.epoch
-    must = set(range(1, durable + 1))
     market.reader.seek(1)
     put(image, folder)
     found = contents(folder)
-    assert must <= set(found.seqs(epoch))
+    assert durable <= set(found.seqs(epoch))
     with StoreWriter(folder, segment_bytes=9_000) as writer:
         writer.begin(epoch, market.topics)
         again = contents(folder)
-        assert must <= set(again.seqs(epoch)) <= set(found.seqs(epoch))
+        assert durable <= set(again.seqs(epoch)) <= set(found.seqs(epoch))
         assert writer.next_seq == max([*again.seqs(epoch), *(gone.last for gone in again.missing)], default=-1) + 1
         while writer.take(market.reader):
             pass
     whole = contents(folder, seq=1)
     missing = {seq for gone in whole.missing for seq in range(gone.first, gone.last + 1)}
     assert set(whole.seqs(epoch)) | missing == set(range(1, market.writer.next_seq))
-    assert not missing & must
+    assert not missing & durable
+    return frozenset(again.seqs(epoch))
+
+
+def check_every(market: Market, folder: Path, ops: list[Op]) -> int:
+    """Every image of a crash after any number of these operations; gives how many there are."""
+    seen = set()
+    for n in range(len(ops) + 1):
+        surface = Surface({}, ops[:n])
+        for image in surface.every_image():
+            key = (surface.durable, frozenset(image.items()))
+            if key not in seen:
+                seen.add(key)
+                check(market, folder, image, surface.durable)
+    return len(seen)
 
 
 SHORT = [
@@ -98,15 +115,7 @@ SHORT = [
 def test_every_image_of_a_short_run(market: Market, folder: Path, steps: list[tuple[str, int]]) -> None:
     market.tick(60)
     disk = record_run(market, folder, steps, {})
-    seen = set()
-    for n in range(len(disk.ops) + 1):
-        surface = Surface({}, disk.ops[:n])
-        for image in surface.every_image():
-            key = (surface.durable, frozenset(image.items()))
-            if key not in seen:
-                seen.add(key)
-                check(market, folder, image, surface.durable)
-    assert len(seen) >= 20
+    assert check_every(market, folder, disk.ops) >= 20
 
 
 STEP = st.one_of(
@@ -127,14 +136,14 @@ def test_some_images_of_long_runs(market: Market, folder: Path) -> None:
     @given(st.lists(RUN, min_size=1, max_size=3), st.data())
     def crashes(runs: list[list[tuple[str, int]]], data: st.DataObject) -> None:
         image: dict[str, bytes] = {}
-        durable = 0
+        held = durable = frozenset[int]()
         for steps in runs:
             disk = record_run(market, folder, steps, image)
             cut = data.draw(st.integers(0, len(disk.ops)), "operations")
-            surface = Surface(image, disk.ops[:cut], durable)
+            surface = Surface(image, disk.ops[:cut], held, durable)
             image = surface.some_image(lambda n: data.draw(st.integers(0, n - 1)))
             durable = surface.durable
-            check(market, folder, image, durable)
+            held = check(market, folder, image, durable)
 
     crashes()
 
@@ -148,8 +157,7 @@ def test_a_writer_that_does_not_sync_is_found_out(
     market.tick(60)
     disk = record_run(market, folder, SHORT[0], {})
     with pytest.raises(AssertionError):
-        for image in (surface := Surface({}, disk.ops)).every_image():
-            check(market, folder, image, surface.durable)
+        check_every(market, folder, disk.ops)
 
 
 def test_a_compression_that_does_not_sync_is_found_out(market: Market, folder: Path) -> None:
@@ -160,9 +168,7 @@ def test_a_compression_that_does_not_sync_is_found_out(market: Market, folder: P
     ops = [op for i, op in enumerate(disk.ops) if (op.call, i) != ("sync", renamed - 1)]
     assert len(ops) == len(disk.ops) - 1
     with pytest.raises(AssertionError):
-        for n in range(renamed, len(ops)):
-            for image in (surface := Surface({}, ops[:n])).every_image():
-                check(market, folder, image, surface.durable)
+        check_every(market, folder, ops)
 
 
 def test_killed_at_any_instant(tmp_path: Path) -> None:
