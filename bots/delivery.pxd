@@ -90,4 +90,3 @@ cdef class Delivery:
     cdef int _hand_batches(self) except -1
     cdef int _commit_batches(self) except -1
     cdef int tell_gaps(self, list gaps) except -1
-    cdef bint mending(self) noexcept

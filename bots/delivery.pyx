@@ -425,7 +425,7 @@ cdef class Delivery:
     cdef bint idle(self, uint64_t deadline_ns) except -1:
         """Nothing is waiting: look around, then sleep a slice. False once `deadline_ns` (monotonic) has passed."""
         cdef uint64_t now = mono_ns()
-        cdef uint64_t rest = MENDING_NS if self.mending() else SLICE_NS
+        cdef uint64_t rest = MENDING_NS if self.mending else SLICE_NS
         if deadline_ns != NEVER:
             if now >= deadline_ns:
                 return False
@@ -449,11 +449,12 @@ cdef class Delivery:
     cdef int look(self, uint64_t now, bint idle) except -1:
         """hooks.look(), if it is due. `now` is wall time; should it have stepped back, it is due."""
         if now >= self.look_at or now + SLICE_NS < self.look_at:
-            self.look_at = now + (MENDING_NS if self.mending() else SLICE_NS)
+            self.look_at = now + (MENDING_NS if self.mending else SLICE_NS)
             self.hooks.look(now, idle)
         return 0
 
-    cdef bint mending(self) noexcept:
+    @property
+    def mending(self) -> bool:
         """Is an answer awaited, or about to be?"""
         return self.recovery.hold_count != 0 or self.recovery.joining
 

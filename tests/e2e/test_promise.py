@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -241,3 +242,28 @@ def test_a_bot_can_read_its_lag(feed: LocalFeed, transport: str) -> None:
     feed.take(sub, 39)
     assert sub.recv(0.2) is None
     assert (sub.stats()["lag_ns"], sub.stats()["lag_ticks"]) == (0, 0)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_asyncio_bots_are_promised_the_same(feed: LocalFeed, transport: str) -> None:
+    for _ in range(3):
+        feed.publish("trade", "AAPL")
+    feed.wait_idle()
+    sub = feed.subscriber("AAPL", transport=transport, start="begin")
+
+    async def three_then_two() -> list[Fact]:
+        got: list[Fact] = []
+        async for tick in sub:
+            got.append(Fact.of(tick))
+            if len(got) == 3:
+                if transport != "shm":
+                    until_live(sub)
+                    feed.lose(1)
+                for _ in range(2):
+                    feed.publish("trade", "AAPL")
+            if len(got) == 5:
+                return got
+        return got
+
+    assert asyncio.run(asyncio.wait_for(three_then_two(), 20)) == feed.log
+    assert feed.gaps(sub) == []
