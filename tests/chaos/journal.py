@@ -46,7 +46,7 @@ class Journal:
     def __init__(self, file: Path) -> None:
         mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         self._topics: dict[str, int] = {}
-        self._names_fd = os.open(file.with_suffix(".topics"), mode, 0o644)
+        self._names_fd = os.open(_names(file), mode, 0o644)
         self._fd = os.open(file, mode, 0o644)
 
     def topic(self, name: str) -> int:
@@ -84,7 +84,7 @@ class Life:
     def read(file: Path) -> Life:
         """What is there by now, of a bot that may still write."""
         data = file.read_bytes() if file.exists() else b""
-        names = file.with_suffix(".topics")
+        names = _names(file)
         topics = names.read_text().splitlines() if names.exists() else []
         return Life(topics, np.frombuffer(data, DTYPE, len(data) // DTYPE.itemsize))
 
@@ -96,3 +96,7 @@ class Life:
         """From which seq on it must get everything; None: it never became live."""
         live = self.of(LIVE)
         return int(live["last"][0]) if len(live) else None
+
+
+def _names(file: Path) -> Path:
+    return file.with_name(f"{file.name}.topics")

@@ -32,6 +32,14 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert life.live_seq == 1000
 
 
+def test_lives_do_not_share_their_files(tmp_path: Path) -> None:
+    for life in (1, 2):
+        journal = Journal(tmp_path / f"bot.{life}")
+        journal.tick(journal.topic(f"trade.{life}"), life, life, 0, 0, 0)
+        journal.close()
+    assert [Life.read(tmp_path / f"bot.{life}").topics for life in (1, 2)] == [["trade.1"], ["trade.2"]]
+
+
 def test_a_bot_that_has_written_nothing_has_a_life_too(tmp_path: Path) -> None:
     life = Life.read(tmp_path / "bot.1")
     assert (life.topics, len(life.entries), life.live_seq) == ([], 0, None)
