@@ -28,6 +28,7 @@ from feed.control.following import Following
 from feed.control.outbox import PEER_ANSWERS, Outbox
 from feed.control.replay import parse_replay
 from feed.control.selection import Selection
+from feed.control.sharing import Sharing
 from feed.control.snapshot import Snapshots
 from feed.control.stats import Bots, parse_report
 from feed.control.turns import Turns
@@ -87,11 +88,13 @@ class Control:
         self._symbols = SymbolIndex()
         self._topics_seen = 0
         self._boot_id = clock.boot_id()
+        self._sharing = Sharing(config, directory, self._open_log)
         self._answers: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "directory": self._answer_directory,
             "symbols": self._answer_symbols,
             "stats": self._answer_stats,
             "bots": lambda _: {"bots": self._bots.answer()},
+            "group": self._sharing.answer,
         }
         self._works: Mapping[str, Callable[[dict[str, Any]], tuple[dict[str, Any], list[bytes], int]]] = {
             "snapshot": self._work_snapshot,
@@ -151,6 +154,7 @@ class Control:
         """Free the address and leave the log."""
         (self._directory / "endpoints" / self.name).unlink(missing_ok=True)
         self._following.close()
+        self._sharing.close()
         self._socket.close(linger=0)
         self._context.term()
         self._log = None
