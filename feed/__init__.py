@@ -7,7 +7,7 @@ The way of the data, in the order in which to read it:
     3  log/          the tick log: layout, writer (the sequencer), reader, rings
     4  publish/      the log → ZeroMQ sockets
        archive/      the log → disk, and out again: upkeep, export;  store/  the archive's files
-    5  control/      the one address a bot needs: directory, bots' figures
+    5  control/      the one address a bot needs: directory, snapshots, replays, bots' figures
     6  metrics/      counters and histograms in shared memory;  monitor/  Prometheus, `feed stat`
 
     supervisor.py    MAIN PATH: builds the agents of 1 to 6 in this order;  running.py keeps them alive
