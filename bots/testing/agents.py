@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from feed import supervisor
+from feed.clock import now_ns
 from feed.log.lifetime import discard
 from feed.metrics.counters import Counters
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from feed.agent import Agent
     from feed.config import FeedConfig
     from feed.log.sink import Sink
+    from feed.metrics.counters import Gauge
     from feed.sources.source import Source
 
 __all__ = ["Agents"]
@@ -49,7 +51,8 @@ class Agents:
                 agent = supervisor.build(
                     name, self._config, self._counters, [lambda sink: self._source(sink, self._counters)]
                 )
-                self._running.append(_Turned(agent))
+                beat = self._counters.gauge("tickcast_agent_heartbeat_timestamp_seconds", agent=name)
+                self._running.append(_Turned(agent, beat))
         except BaseException:
             self.stop()
             raise
@@ -78,12 +81,13 @@ class Agents:
 
 
 class _Turned:
-    """An agent and its thread."""
+    """An agent and its thread; `beat` is where it says that it turns, for whoever waits for it."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, beat: Gauge) -> None:
         self.stop = threading.Event()
         self.error: BaseException | None = None
         self._agent = agent
+        self._beat = beat
         self.thread = threading.Thread(target=self._turn, name=agent.name, daemon=True)
         self.thread.start()
 
@@ -91,6 +95,7 @@ class _Turned:
         agent = self._agent
         try:
             while not self.stop.is_set():
+                self._beat.set(now_ns())
                 if not agent.poll():
                     agent.park(PARK_NS)
         except BaseException as error:
