@@ -264,8 +264,9 @@ class Connection:
         elif not isinstance(self.link, HistoryLink):
             self._check_life(idle)
         if self._mender is not None and self.link is not None:
-            self._mender.look()
-            self.delivery.overdue()
+            now = monotonic_ns()
+            self._mender.look(now)
+            self.delivery.overdue(now)
         if self._reporter is not None and self.link is not None and self._reporter.due(now_ns, idle):
             self._report(now_ns)
         if self._logged_gaps != sum(self.losses.gaps.values()) and monotonic_ns() >= self._log_gaps_at_ns:

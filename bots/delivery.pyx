@@ -42,6 +42,7 @@ from feed.wire.frames cimport (
 )
 
 from bots.order import CAUSES, TopicOrder
+from bots.recovery import KEPT_BYTES
 from feed.wire.records import BY_ID, BY_WORD, SCHEMAS
 
 cdef extern from "Python.h":
@@ -85,6 +86,7 @@ cdef class Delivery:
     def __init__(
         self, hooks, stream: bool = False, spin: bool = False, *, patience_ns: int = 10_000_000_000,
         latest: frozenset = frozenset(), behind_ns: int = 100_000_000, stop: frozenset = frozenset(),
+        kept_bytes: int = KEPT_BYTES, seed: int | None = None,
     ) -> None:
         self.hooks = hooks
         self.latest = latest
@@ -104,7 +106,7 @@ cdef class Delivery:
         self.met = set()
         self.order = TopicOrder()
         self.source = self.link = Link()
-        self.recovery = Recovery(self._meet, patience_ns)
+        self.recovery = Recovery(self._meet, patience_ns, kept_bytes, seed)
         self.recovery.attach(self.link, self.order)
 
     def __dealloc__(self):
@@ -289,7 +291,7 @@ cdef class Delivery:
         elif what == STEP_VERDICT:
             self.judged()
         elif what == STEP_CLOSE:
-            self.tell_gaps(self.recovery.close_answer(mono_ns()))
+            self.tell_gaps(self.recovery.close_answer())
         elif what == LINK_LOST:
             self.overrun()
         elif what == LINK_CLOSED:
@@ -310,7 +312,7 @@ cdef class Delivery:
             if self.hooks.newest(schema_id):
                 self.order.newest(topic)
             if self.recovery.joining:
-                self.recovery.new(topic, mono_ns())
+                self.recovery.new(topic)
             if self.position is not None:
                 self._mark(topic, schema_id, symbol)
         self.source.want(topic, wanted)
@@ -346,7 +348,7 @@ cdef class Delivery:
             return 0
         if self.order.topics[verdict.topic].newest:
             folded = <uint32_t>(verdict.last - first)
-        self.recovery.hole(verdict.topic, first, verdict.last, verdict.seq_from, self.run.seq, mono_ns(), folded)
+        self.recovery.hole(verdict.topic, first, verdict.last, verdict.seq_from, self.run.seq, folded)
         if self.at < self.run.count:
             self.recovery.keep_first(&self.run)
         self.run.count = 0
@@ -354,9 +356,9 @@ cdef class Delivery:
         self.look_at = 0
         return 0
 
-    def overdue(self) -> None:
-        """Tell the gaps of what has been waited for too long."""
-        self.tell_gaps(self.recovery.overdue(mono_ns()))
+    def overdue(self, now_ns: int) -> None:
+        """Tell the gaps of what has been waited for too long. `now_ns` is any clock that only rises: recovery's time."""
+        self.tell_gaps(self.recovery.overdue(now_ns))
 
     # --- what a durable bot has dealt with ------------------------------------------------------------------------------
 

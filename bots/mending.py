@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from feed.clock import monotonic_ns
 from feed.errors import WireError
 from feed.wire.frames import log_frames
 
@@ -31,9 +30,8 @@ class Mender:
         }
         self._number: int | None = None
 
-    def look(self) -> None:
-        """Take an answer that has come; send what is to be asked. Never waits."""
-        now = monotonic_ns()
+    def look(self, now_ns: int) -> None:
+        """Take an answer that has come; send what is to be asked. Never waits. `now_ns` is monotonic."""
         if self._number is not None:
             answer = self._control.answer(self._number)
             if answer is not None:
@@ -43,8 +41,8 @@ class Mender:
                     runs = [log_frames(piece) for piece in pieces]
                 except WireError as error:
                     words, runs = {"error": str(error)}, []
-                self._recovery.accept(words, runs, now)
-        asked = self._recovery.ask(now)
+                self._recovery.accept(words, runs, now_ns)
+        asked = self._recovery.ask(now_ns)
         if asked is None:
             return
         if self._number is not None:

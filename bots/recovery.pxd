@@ -24,7 +24,7 @@ ctypedef struct hold_t:
     uint64_t last           # of the hole; all up to it was delivered or given up once the order's next lies behind
     uint64_t seq_from       # the missing lie at or above it, in the stream,
     uint64_t seq_to         # and below it; 0: not known
-    uint64_t since_ns
+    uint64_t since_ns       # of the first look at it since there was progress; 0: none yet
     uint32_t folded         # ticks that the only one asked for stands for
     uint32_t state_before   # WAITS_STATE: of the order
     uint64_t next_before
@@ -51,7 +51,7 @@ cdef class Recovery:
     cdef readonly uint64_t filled       # ticks delivered that had been missing
     cdef readonly uint64_t overflowed   # runs not kept for want of room: they will be asked for again
     cdef object request                 # what the answer is awaited for
-    cdef uint64_t asked_ns, ask_at_ns, patience_ns
+    cdef uint64_t ask_at_ns, patience_ns
     cdef uint32_t tries
     cdef readonly bint joining          # states of new topics are awaited
     cdef bint refused                   # so was the last request
@@ -72,5 +72,5 @@ cdef class Recovery:
     cdef bint _state(self, hold_t* hold, const run_t* run) noexcept nogil
     cdef list _give_up(self, hold_t* hold, str cause)
     cdef int _map(self, uint32_t theirs) except -1
-    cdef int _open(self, uint32_t topic, uint32_t what, uint64_t now_ns) except -1
+    cdef int _open(self, uint32_t topic, uint32_t what) except -1
     cdef void _forget(self) noexcept nogil

@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
-"""Recovery: topics that wait for what is missing, what to ask for, what goes out when. No input or output, no clock.
+"""Recovery: topics that wait for what is missing, what to ask for, what goes out when. No input or output; time
+comes in by ask(), accept() and overdue(): a hole is as old as the first overdue() that found it.
 
                     ┌──────────── ask() ────────▶ the control address
     hole ─▶ hold    │                                  │
@@ -110,21 +111,19 @@ cdef class Recovery:
         self.joining = True
         self.cursor = 0
 
-    def new(self, topic: int, now_ns: int) -> None:
+    def new(self, topic: int) -> None:
         """A topic was met while joining: it waits for its state."""
         cdef uint32_t i = topic
         cdef hold_t* hold
         if self._hold(i) != NULL:
             return
-        self._open(i, WAITS_STATE, now_ns)
+        self._open(i, WAITS_STATE)
         hold = self._hold(i)
         hold.state_before = self.order.topics[i].state
         hold.next_before = self.order.topics[i].next
         self.order.hold(i, hold.next_before)
 
-    def hole(
-        self, topic: int, first: int, last: int, seq_from: int, seq_to: int, now_ns: int, folded: int = 0
-    ) -> None:
+    def hole(self, topic: int, first: int, last: int, seq_from: int, seq_to: int, folded: int = 0) -> None:
         """`first` to `last` (topic_seqs) of a topic are missing, in the stream at or above `seq_from`, below `seq_to`, 0: not known.
 
         :param folded: only `last` is wanted, and stands for so many before it.
@@ -132,7 +131,7 @@ cdef class Recovery:
         cdef uint32_t i = topic
         cdef hold_t* hold = self._hold(i)
         if hold == NULL:
-            self._open(i, WAITS_FILL, now_ns)
+            self._open(i, WAITS_FILL)
             hold = self._hold(i)
         elif hold.what == WAITS_NOT:
             self.going -= 1
@@ -140,7 +139,7 @@ cdef class Recovery:
         hold.last = last
         hold.seq_from = seq_from
         hold.seq_to = seq_to
-        hold.since_ns = now_ns
+        hold.since_ns = 0
         hold.folded = folded
         self.order.hold(i, first)
         self.ask_at_ns = 0
@@ -182,7 +181,6 @@ cdef class Recovery:
         self.request = ("snapshot", {"from": self.cursor}) if self.joining else self._holes_to_ask_for()
         if self.request is None:
             return None
-        self.asked_ns = now_ns
         patience = min(TRY_NS << min(self.tries, 8), TRY_MAX_NS)
         self.ask_at_ns = now_ns + int(patience * self.rng.uniform(0.75, 1.25))
         return self.request
@@ -326,7 +324,7 @@ cdef class Recovery:
             looked = 0
         return MEND_NONE
 
-    def close_answer(self, now_ns: int) -> list[tuple[int, int, int, str]]:
+    def close_answer(self) -> list[tuple[int, int, int, str]]:
         """All of the answer has gone out: gaps (topic, first, last, cause) of what it could not give."""
         cdef uint32_t i
         cdef hold_t* hold
@@ -351,7 +349,7 @@ cdef class Recovery:
                 continue
             if words["next"] > hold.seq_from:
                 hold.seq_from = words["next"]
-                hold.since_ns = now_ns
+                hold.since_ns = 0
             if words["end"] or (hold.seq_to and words["next"] >= hold.seq_to):
                 gaps += self._give_up(hold, _why(words, "expired"))
         return gaps
@@ -364,7 +362,9 @@ cdef class Recovery:
         gaps = []
         for i in range(self.hold_count):
             hold = &self.holds[i]
-            if now_ns - hold.since_ns > self.patience_ns:
+            if hold.since_ns == 0:
+                hold.since_ns = now_ns
+            elif now_ns > hold.since_ns + self.patience_ns:
                 if hold.what == WAITS_FILL:
                     gaps += self._give_up(hold, "refused" if self.refused else "timeout")
                 late_states = late_states or hold.what == WAITS_STATE
@@ -411,7 +411,7 @@ cdef class Recovery:
 
     # --- holds ----------------------------------------------------------------------------------------------------------
 
-    cdef int _open(self, uint32_t topic, uint32_t what, uint64_t now_ns) except -1:
+    cdef int _open(self, uint32_t topic, uint32_t what) except -1:
         cdef uint32_t room
         if topic >= self.slot_room:
             room = max(2 * self.slot_room, topic + 1, <uint32_t>256)
@@ -425,7 +425,6 @@ cdef class Recovery:
         memset(&self.holds[self.hold_count], 0, sizeof(hold_t))
         self.holds[self.hold_count].topic = topic
         self.holds[self.hold_count].what = what
-        self.holds[self.hold_count].since_ns = now_ns
         self.hold_count += 1
         self.slots[topic] = self.hold_count
         return 0
