@@ -466,6 +466,17 @@ def test_the_example_runs_as_it_says(tmp_path: Path) -> None:
     assert " passed" in done.stdout
 
 
+def test_the_readme_runs_as_it_says(tmp_path: Path) -> None:
+    readme = (EXAMPLES.parents[1] / "README.md").read_text()
+    program = readme.split("<!-- example test -->\n```python\n")[1].split("```\n<!-- end -->")[0]
+    (tmp_path / "test_mine.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "test_mine.py"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_it_is_a_plugin_too(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["bots.testing"]\n')
     (tmp_path / "test_it.py").write_text('def test_it(feed):\n    assert feed.publish("trade", "A").seq == 1\n')
