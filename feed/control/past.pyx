@@ -188,7 +188,6 @@ cdef int _search(Scan scan, Block block, StoreReader reader, size_t* offset) noe
                 scan.runs.keep(copy, head.length)
             scan.next = head.seq + 1
         offset[0] += head.length
-        scan.scanned += head.length
     scan.next = max(scan.next, block.last_seq + 1)
     return scan.satisfied()
 

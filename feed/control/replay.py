@@ -46,11 +46,10 @@ class ReplayRequest(msgspec.Struct, frozen=True, rename={"from_": "from"}):
 
 
 class Answer(NamedTuple):
-    """The JSON part, the data parts, and the bytes that it is charged for."""
+    """The JSON part and the data parts."""
 
     told: dict[str, Any]
     parts: list[bytes]
-    cost: int
 
 
 def parse_replay(asked: dict[str, Any]) -> ReplayRequest:
@@ -107,7 +106,7 @@ class Replay:
         else:
             self._former(request, epoch, first, told)
         told["next_seq"] = max(self._log.next_seq, standing(self._log))
-        return Answer(told, self._scan.taken(), max(self._scan.nbytes, self._scan.scanned // 8))
+        return Answer(told, self._scan.taken())
 
     # --- the present epoch ------------------------------------------------------------------------------------------
 

@@ -44,7 +44,6 @@ cdef class Scan:
     cdef uint64_t first, last           # seq that are wanted
     cdef uint64_t deadline_ns           # monotonic
     cdef readonly uint64_t next         # everything wanted below it is in the answer
-    cdef readonly uint64_t scanned      # bytes of log frames looked at for this answer
 
     # Search the log from where `reader` stands. Returns SCAN_*; `next` says how far it came.
     cdef int log(self, LogReader reader) noexcept nogil

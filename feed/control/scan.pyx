@@ -77,7 +77,6 @@ cdef class Scan:
         self.last = UINT64_MAX if last is None else last
         self.limit = nbytes
         self.deadline_ns = mono_ns() + <uint64_t>within_ns
-        self.scanned = 0
         self.answers += 1
 
     def search(self, LogReader reader not None) -> str:
@@ -92,11 +91,6 @@ cdef class Scan:
     def taken(self) -> list[bytes]:
         """The parts of the answer."""
         return self.runs.take(wall_ns())
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of log frames in the answer."""
-        return self.runs.frames_bytes
 
     cdef str outcome(self, int what):
         if what == SCAN_FAILED:
@@ -138,7 +132,6 @@ cdef class Scan:
                     self.runs.keep(copy, head.length)
             reader.at = at + head.length
             reader.seq = head.seq + (head.kind == TC_KIND_RECORD)
-            self.scanned += head.length
             looked += 1
             if looked % FRAMES_PER_LOOK == 0 and mono_ns() >= self.deadline_ns:
                 self.next = max(self.next, reader.seq)

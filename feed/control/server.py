@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,9 @@ TOPICS_PER_REQUEST = 50_000
 BEHIND_NS = 1_000_000_000
 """A snapshot that the cache has not caught up for by then is refused, ns."""
 
+WORK_BYTES_PER_MS = 128 << 10
+"""What a millisecond of this thread is worth of a bot's bytes, where its answer is smaller: searching is work too."""
+
 HELD_PARK_NS = 5_000_000
 
 
@@ -96,7 +100,7 @@ class Control:
             "bots": lambda _: {"bots": self._bots.answer()},
             "group": self._sharing.answer,
         }
-        self._works: Mapping[str, Callable[[dict[str, Any]], tuple[dict[str, Any], list[bytes], int]]] = {
+        self._works: Mapping[str, Callable[[dict[str, Any]], tuple[dict[str, Any], list[bytes]]]] = {
             "snapshot": self._work_snapshot,
             "replay": self._work_replay,
         }
@@ -201,16 +205,19 @@ class Control:
         if taken is None:
             return 0
         bot, job = taken
+        began_ns = time.thread_time_ns()
+        parts: list[bytes] = []
         try:
             if not self._caught_up(job):
                 raise ControlRefused("behind", "the snapshot cache is behind the log; ask again")
-            told, parts, cost = self._works[job.what](orjson.loads(job.request))
+            told, parts = self._works[job.what](orjson.loads(job.request))
         except TickcastError as error:
-            reply, parts, cost = self._refusal(job.number, str(error), error), [], 0
+            reply = self._refusal(job.number, str(error), error)
         else:
             reply = orjson.dumps({"id": job.number, "answer": job.what, **told})
             self.served += 1
-        self._turns.charge(bot, cost)
+        spent_ns = time.thread_time_ns() - began_ns
+        self._turns.charge(bot, max(sum(map(len, parts)), spent_ns * WORK_BYTES_PER_MS // 1_000_000))
         if not self._outbox.send(job.route, [reply, *parts], now_ns):
             self._turns.drop(bot)
         return 1
@@ -228,14 +235,14 @@ class Control:
             return True
         return state.epoch != job.epoch or state.reached(job.position)
 
-    def _work_snapshot(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes], int]:
+    def _work_snapshot(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         state = self._following.state
         selection = Selection.of(asked.get("patterns", ["*"]), asked.get("schemas"))
         chunk = self._snapshots.chunk(state, selection, asked.get("from", 0))
         told = {"epoch": state.epoch, "seq": chunk.seq, "next": chunk.next, "incomplete": chunk.incomplete}
-        return told, chunk.parts, sum(map(len, chunk.parts))
+        return told, chunk.parts
 
-    def _work_replay(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes], int]:
+    def _work_replay(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         return self._following.replay.answer(parse_replay(asked))
 
     # --- the answers ----------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feed import config
@@ -58,6 +58,7 @@ def test_patterns() -> None:
     assert walk(index, "NQ") == []
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3 * CHUNK), st.integers(1, 7))
 def test_chunks_together_are_everything_once(count: int, every: int) -> None:
     names = [f"{'A' if i % every else 'B'}{i}" for i in range(count)]
