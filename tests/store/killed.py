@@ -1,10 +1,10 @@
 """A feed and its archive in one process that somebody else kills, again and again, and the proof of what it left.
 
-    python -m tests.store.killed LOG FOLDER DURABLE
+    python -m tests.store.killed SAID
 
-For every line on its standard input one child is forked and its process id printed; a second line reaps it. The child
-goes on with log and archive where the one before was killed, as fast as it can, and stores in DURABLE what it was told
-is durable.
+For every line "LOG FOLDER" on its standard input one child is forked and its process id printed; a second line reaps
+it. The child goes on with log and archive where the one before was killed, and stores in SAID two u64: what it was told
+is durable, and how many turns it made.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def records(first: int, n: int) -> npt.NDArray[np.uint64]:
     return np.arange(first, first + n, dtype=np.uint64)[:, None] * WORDS
 
 
-def run(log: Path, folder: Path, durable: mmap.mmap) -> None:
+def run(log: Path, folder: Path, said: memoryview) -> None:
     """Write until killed."""
     chance = random.Random()
     with LogWriter.open(log, log_bytes=LOG_BYTES, max_topics=64) as feed:
@@ -58,19 +59,21 @@ def run(log: Path, folder: Path, durable: mmap.mmap) -> None:
             feed.topic("quote", f"S{i}")
         writer = StoreWriter(folder, segment_bytes=200_000)
         writer.begin(feed.epoch, [(i, *reader.topic(i)) for i in range(reader.topic_count)])
-        durable[:8] = max(int.from_bytes(durable[:8], "little"), writer.durable_seq).to_bytes(8, "little")
+        said[0] = max(said[0], writer.durable_seq)
         while True:
             n = chance.randrange(1, 300)
             ids = (np.arange(feed.next_seq, feed.next_seq + n) % TOPICS).astype(np.uint32)
             feed.publish_batch(ids, records(feed.next_seq, n).view(np.uint8).ravel(), 80)
             writer.take(reader, chance.choice((50, 1 << 16)))
             if chance.random() < 0.2:
-                durable[:8] = writer.sync().to_bytes(8, "little")
+                said[0] = writer.sync()
             if chance.random() < 0.1:
                 writer.seal()
                 for segment in segments(folder):
                     if not segment.compressed and segment.path != writer.path:
                         compress(segment.path)
+            said[1] += 1
+            time.sleep(0.0005)
 
 
 def prove(folder: Path) -> tuple[int, int]:
@@ -95,14 +98,15 @@ def _prove_block(block: Block) -> None:
     assert (ticks["record"] == records(block.first_seq, len(seqs))).all()
 
 
-def main(log: Path, folder: Path, durable: Path) -> None:
-    with durable.open("r+b") as f:
-        shared = mmap.mmap(f.fileno(), 8)
-    for _ in sys.stdin:
+def main(path: Path) -> None:
+    with path.open("r+b") as f:
+        said = memoryview(mmap.mmap(f.fileno(), 16)).cast("Q")
+    for line in sys.stdin:
+        log, folder = map(Path, line.split())
         child = os.fork()
         if child == 0:
             try:
-                run(log, folder, shared)
+                run(log, folder, said)
             finally:
                 os._exit(1)
         print(child, flush=True)
@@ -112,4 +116,4 @@ def main(log: Path, folder: Path, durable: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main(Path(sys.argv[1]))
