@@ -342,10 +342,10 @@ cdef class Books:
         """Does all hang together? Nobody else writes the file, but a wrong number in it would lead anywhere."""
         cdef uint32_t unused = self.header.unused
         cdef uint32_t i, at, resting = 0, chained = 0
-        self._reserve(self.orders_at, min(self.orders_at + unused * sizeof(tc_state_order) + RESERVE, self.nbytes))
-        self.orders_reserved = min(self.orders_at + unused * sizeof(tc_state_order) + RESERVE, self.nbytes)
         if not topics:
-            return self.header.resting == 0
+            return False        # whatever is there, nobody knows of what
+        self.orders_reserved = min(self.orders_at + unused * sizeof(tc_state_order) + RESERVE, self.nbytes)
+        self._reserve(self.orders_at, self.orders_reserved)
         for i in range(self.mask + 1):
             at = self.buckets[i]
             while at:

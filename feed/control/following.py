@@ -39,6 +39,7 @@ class Following:
         self._replay: Replay | None = None
         self._next_look_ns = 0
         self._given_up = 0
+        self._overruns = 0
         self._why = ""
 
     @property
@@ -77,6 +78,9 @@ class Following:
             self._leave(str(error))
             return 0
         self._replay.rest()
+        if self._state.overruns > self._overruns:
+            self._overruns = self._state.overruns
+            log.warning("overtaken by the log: snapshots name the books of which records were missed")
         if self._state.books_given_up > self._given_up:
             if not self._given_up:
                 log.warning("books of `order` topics were given up: control.book_orders is too small for them")
@@ -108,7 +112,7 @@ class Following:
                 log.warning("no snapshots and no replays for now: %s", error)
             self._leave(str(error))
             return False
-        self._given_up = 0
+        self._given_up = self._overruns = 0
         if self._roll is not None:
             self._roll_ns = self._roll.next_ns(self._state.rolled_ns)
         return True

@@ -211,7 +211,7 @@ class Control:
             if not self._caught_up(job):
                 raise ControlRefused("behind", "the snapshot cache is behind the log; ask again")
             told, parts = self._works[job.what](orjson.loads(job.request))
-        except TickcastError as error:
+        except (TickcastError, OSError) as error:  # the archive's disk may say anything
             reply = self._refusal(job.number, str(error), error)
         else:
             reply = orjson.dumps({"id": job.number, "answer": job.what, **told})
@@ -274,7 +274,7 @@ class Control:
             next_seq = self._open_log().next_seq
         return {"ok": True, "next_seq": next_seq}
 
-    def _refusal(self, number: int | str | None, why: str, error: TickcastError | None = None) -> bytes:
+    def _refusal(self, number: int | str | None, why: str, error: Exception | None = None) -> bytes:
         self.refused += 1
         reply: dict[str, Any] = {"id": number, "error": why.encode("utf-8", "replace").decode()}
         if isinstance(error, ControlRefused):

@@ -207,6 +207,17 @@ def test_an_archive_that_is_only_configured(serve: Callable[..., Served], tmp_pa
     assert (answer.words["missing"], answer.words["end"]) == ([[3, 2, "epoch"]], True)
 
 
+def test_an_archive_that_cannot_be_read(serve: Callable[..., Served], tmp_path: Path) -> None:
+    """The answer says so, and whatever the log has is served all the same."""
+    (tmp_path / "main").write_text("this is no folder")
+    served = serve(f"archive.path={tmp_path}")
+    history = History(served)
+    for _ in range(30):
+        history.write(*([0, 1, 2] * 200))
+    assert "error" in served.asker.ask("replay", patterns=["*"], **{"from": 1}).words
+    assert told(served.asker.ask("replay", patterns=["*"], **{"from": history[-1].seq})) == history[-1:]
+
+
 # --- epochs -----------------------------------------------------------------------------------------------------------
 
 
