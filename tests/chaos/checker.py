@@ -24,7 +24,7 @@ from feed.wire.topics import Pattern
 from tests.chaos.journal import CAUSE_WORDS, GAP, LIVE, TICK, Entries, Life
 from tests.chaos.truth import TopicTruth, Truth
 
-__all__ = ["Subject", "Verdict", "Violation", "check"]
+__all__ = ["Kind", "Subject", "Verdict", "Violation", "check"]
 
 IN_HAND = 1
 """Ticks that a durable bot may be given again after a restart: it was killed while it dealt with them."""

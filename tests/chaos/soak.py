@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import inspect
 import os
 import random
 import signal
@@ -25,9 +26,10 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from bots import Subscriber
 from bots.testing import Chances, Line, Proxy
 from tests.chaos import truth
-from tests.chaos.checker import Subject, Verdict, check
+from tests.chaos.checker import Kind, Subject, Verdict, check
 from tests.chaos.journal import LIVE, STALE, Life
 from tests.chaos.plan import Blow, plan
 from tests.e2e.processes import Process, Stage, stage, wait_for
@@ -45,20 +47,28 @@ class BotPlan:
 
     name: str
     transport: str
-    kind: str = "plain"
+    kind: Kind = "plain"
     symbols: tuple[str, ...] = ("*",)
     options: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def judged_as(self) -> str:
+        """Members of a group are judged together."""
+        return GROUP if self.kind == "group" else self.name
 
+
+GROUPED = "group" in inspect.signature(Subscriber).parameters
+FILL = {"slow": "fill"}
+GROUP = "pair"
 BOTS = (
-    BotPlan("shm-plain", "shm", options={"slow": "fill"}),
-    BotPlan("shm-durable", "shm", "durable", ("A*", "M*", "T*"), options={"slow": "fill"}),
-    BotPlan("shm-latest", "shm", symbols=("AAPL", "N*", "G*")),  # conflates its quotes when it is behind
-    BotPlan("tcp-plain", "tcp", symbols=("A*", "M*"), options={"slow": "fill"}),
-    BotPlan("tcp-durable", "tcp", "durable", ("A*", "T*"), options={"slow": "fill"}),
-    BotPlan("ipc-plain", "ipc", symbols=("N*", "G*", "C*"), options={"slow": "fill"}),
-    BotPlan("ipc-durable", "ipc", "durable", ("M*", "N*", "V*"), options={"slow": "fill"}),
-    BotPlan("ipc-latest", "ipc", symbols=("AAPL", "MSFT")),
+    BotPlan("shm-plain", "shm", options=FILL),
+    BotPlan("shm-durable", "shm", "durable", ("A*", "M*", "T*"), FILL),
+    BotPlan("shm-group", "shm", "group" if GROUPED else "plain", ("A*", "N*", "G*"), FILL),
+    BotPlan("tcp-group", "tcp", "group" if GROUPED else "plain", ("A*", "N*", "G*"), FILL),
+    BotPlan("tcp-plain", "tcp", "plain", ("A*", "M*"), FILL),
+    BotPlan("tcp-durable", "tcp", "durable", ("A*", "T*"), FILL),
+    BotPlan("ipc-plain", "ipc", "plain", ("AAPL", "N*", "C*")),  # conflates its quotes when it is behind
+    BotPlan("ipc-durable", "ipc", "durable", ("M*", "N*", "V*"), FILL),
 )
 """Only one takes everything: all eight, the feed and what lies between them share what cores there are."""
 
@@ -88,6 +98,8 @@ class Actor:
         }
         if self.plan.kind == "durable":
             options["durable"] = self.plan.name
+        if self.plan.kind == "group":
+            options["group"] = GROUP
         self.process = self._stage.start(
             "tests.chaos.recorder", orjson.dumps(options).decode(), TICKCAST_STATE=str(self._stage.temporary / "state")
         )
@@ -95,10 +107,6 @@ class Actor:
     @property
     def lives(self) -> list[Life]:
         return [Life.read(file) for file in self.files]
-
-    @property
-    def subject(self) -> Subject:
-        return Subject(self.plan.name, self.plan.kind, self.lives, self.plan.symbols)  # type: ignore[arg-type]
 
     def is_live(self) -> bool:
         if self.process.popen.poll() is not None:
@@ -132,9 +140,8 @@ class Soak:
             if each.transport != "shm":
                 folder = made.temporary / f"line{i}"
                 folder.mkdir()
-                chances = CHANCES
                 actor.line = Line(
-                    self.proxy, "line", made.address, publishers, folder, seed=self.seed + i, chances=chances
+                    self.proxy, each.name, made.address, publishers, folder, seed=self.seed + i, chances=CHANCES
                 )
             actor.begin()
         for name, actor in self.actors.items():
@@ -183,7 +190,7 @@ class Soak:
         self.known = known
         least, since = 0, time.monotonic()
         while True:
-            verdicts = {name: check(known, actor.subject) for name, actor in self.actors.items()}
+            verdicts = {each.name: check(known, each) for each in self.subjects()}
             wrong = sum(each.last - each.first + 1 for verdict in verdicts.values() for each in verdict.violations)
             now = time.monotonic()
             if not least or wrong < least:
@@ -192,6 +199,22 @@ class Soak:
                 return verdicts
             self.say(f"{wrong:,} ticks are on their way, or wrong")
             time.sleep(2)
+
+    def subjects(self) -> list[Subject]:
+        """Who is judged: each bot, and those of the group together."""
+        found = []
+        for name, actors in self.judged().items():
+            first = actors[0].plan
+            lives = [life for actor in actors for life in actor.lives]
+            found.append(Subject(name, first.kind, lives, first.symbols))
+        return found
+
+    def judged(self) -> dict[str, list[Actor]]:
+        """Who is judged together, by name."""
+        found: dict[str, list[Actor]] = {}
+        for actor in self.actors.values():
+            found.setdefault(actor.plan.judged_as, []).append(actor)
+        return found
 
     def end(self) -> list[str]:
         """Everything in order; what was not in order."""
@@ -215,14 +238,16 @@ class Soak:
         for column in ("bot", "over", *figures):
             table.add_column(column, justify="right" if column in figures else "left")
         for name, verdict in verdicts.items():
-            actor = self.actors[name]
+            actors = self.judged()[name]
             told = ", ".join(f"{n:,} {cause}" for cause, n in sorted(verdict.gaps.items())) or "0"
-            dropped = sum(drop.ticks for drop in actor.line.dropped) if actor.line is not None else 0
-            stale = sum(len(life.of(STALE)) for life in actor.lives)
-            numbers = (len(actor.files), stale, verdict.ticks, verdict.replayed, verdict.repeated, verdict.folded)
+            dropped = sum(drop.ticks for each in actors if each.line is not None for drop in each.line.dropped)
+            lives = [life for each in actors for life in each.lives]
+            stale = sum(len(life.of(STALE)) for life in lives)
+            numbers = (len(lives), stale, verdict.ticks, verdict.replayed, verdict.repeated, verdict.folded)
             wrong = len(verdict.violations)
             shown = f"[red]{wrong}[/red]" if wrong else "0"
-            table.add_row(name, actor.plan.transport, *(f"{n:,}" for n in numbers), told, f"{dropped:,}", shown)
+            over = ", ".join(each.plan.transport for each in actors)
+            table.add_row(name, over, *(f"{n:,}" for n in numbers), told, f"{dropped:,}", shown)
         return table
 
 

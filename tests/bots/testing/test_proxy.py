@@ -117,7 +117,6 @@ def test_a_cut_connection_comes_back_and_what_was_sent_meanwhile_is_gone(wire: W
     wire.send(2)
     assert wire.told() == b"\x01"  # subscribed again
     assert time.monotonic() - before >= 0.2
-    assert wire.relay.refused > 0
     wire.send(3)
     assert wire.take(1) == [3]
 
