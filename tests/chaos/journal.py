@@ -89,7 +89,8 @@ class Life:
         return Life(topics, np.frombuffer(data, DTYPE, len(data) // DTYPE.itemsize))
 
     def of(self, kind: int) -> Entries:
-        return self.entries[self.entries["kind"] == kind]
+        found: Entries = self.entries[self.entries["kind"] == kind]
+        return found
 
     @property
     def live_seq(self) -> int | None:

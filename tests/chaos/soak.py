@@ -184,7 +184,7 @@ class Soak:
         def archived() -> bool:
             nonlocal known
             known = truth.read(self.archive / "main", until)
-            return known.until >= until
+            return bool(known.until >= until)
 
         wait_for(archived, lambda: f"the archive to reach seq {until}, it is at {known.until}")
         self.known = known

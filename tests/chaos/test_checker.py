@@ -174,8 +174,8 @@ def test_who_wants_less_is_owed_less() -> None:
 
 def test_other_entries_say_nothing_about_ticks() -> None:
     told = Told().ticks()
-    told.rows.insert(5, (STALE, *[0] * 7))
-    told.rows.append((STOP, *[0] * 7))
+    told.rows.insert(5, (STALE, 0, 0, 0, 0, 0, 0, 0))
+    told.rows.append((STOP, 0, 0, 0, 0, 0, 0, 0))
     assert judge("plain", told).violations == []
 
 
