@@ -316,6 +316,34 @@ def fanout(
     _bench("fanout", locals())
 
 
+@bench_app.command(epilog="Example: feed bench recovery --only fill,append --dir /var/lib/tickcast")
+def recovery(
+    *,
+    only: Annotated[
+        str, typer.Option(metavar="A,B", help="join, fill, stalled, append, catchup, restart. Default: all.")
+    ] = "",
+    rounds: Annotated[int, typer.Option("--rounds", help="Of each; medians count. What takes long has 3 at most.")] = 7,
+    folder: Annotated[
+        Path, typer.Option("--dir", metavar="FOLDER", help="Where archives are written, for so long: 2 GB of a disk.")
+    ] = Path(),
+    as_json: Json = False,
+) -> None:
+    """What it takes to miss nothing, on real feeds: late join, gap fill, a stalled bot, the archive, restarts.
+
+    Each bot's ticks are counted by their numbers. Nothing else should run, as in all of these.
+    """
+    from feed.bench.recovery.plan import MEASUREMENTS, Options  # noqa: PLC0415 - a command loads only what it needs
+    from feed.bench.recovery.run import run as measure  # noqa: PLC0415
+    from feed.bench.recovery.show import show  # noqa: PLC0415
+
+    options = Options(only=tuple(_listed(only)) or MEASUREMENTS, rounds=rounds, folder=folder)
+    rows = measure(options, lambda what: typer.echo(what, err=True))
+    if as_json:
+        typer.echo(msgspec.json.encode(rows).decode())
+    else:
+        Console().print(show(rows))
+
+
 def main() -> None:
     """The entry point: errors of ours are one line on stderr, never a traceback."""
     try:

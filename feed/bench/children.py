@@ -1,7 +1,8 @@
 """The processes of a benchmark: started, spoken with by lines of JSON over pipes, and always ended.
 
 A child says one JSON object per line on its standard output and is told lines on its standard input. It ends with the
-process that started it, however that ends; a benchmark's shared memory is below one directory of its own.
+process that started it, however that ends; a benchmark's shared memory is below one directory of its own, and so is
+what it writes to a disk.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from feed.log.place import require_space
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Child", "Children", "begin", "python", "say", "until_told"]
+__all__ = ["Child", "Children", "begin", "python", "say", "told", "until_told"]
 
 _ROOT = Path("/dev/shm")
 _HOME = Path(__file__).parents[2]
@@ -39,10 +40,11 @@ _Spec = TypeVar("_Spec", bound=msgspec.Struct)
 
 
 class Child:
-    """One started process."""
+    """One started process; with `term_s` it is ended by SIGTERM and has so long for it, else by its pipes' end."""
 
-    def __init__(self, name: str, command: Sequence[str], work: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], work: Path, *, term_s: float = 0.0) -> None:
         self.name = name
+        self._term_s = term_s
         self._errors = (work / f"{name}.stderr").open("w+b")
         self._buffer = b""
         # Line by line, unbuffered: select() must see what is there.
@@ -53,8 +55,16 @@ class Child:
             stderr=self._errors,
             bufsize=0,
             cwd=_HOME,
-            env={**os.environ, "TICKCAST_LOG_ROOT": str(work)},
+            # The user's own settings, where an archive is among them, are not for a benchmark's feed.
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("TICKCAST_")},
+                "TICKCAST_LOG_ROOT": str(work),
+            },
         )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def hear(self, timeout_s: float) -> dict[str, Any]:
         """The next object it says. :raises HostError: it ended or said nothing for `timeout_s`; with its last words."""
@@ -66,14 +76,18 @@ class Child:
                 raise HostError("a benchmark process says nothing", found=f"{timeout_s:.1f} s", where=self.name)
             piece = os.read(out.fileno(), 65_536)
             if not piece:
-                status = self._process.wait(5)
-                raise HostError(
-                    "a benchmark process ended early", found=f"status {status}{self._words()}", where=self.name
-                )
+                self._process.wait(5)
+                self.require()
             self._buffer += piece
         line, self._buffer = self._buffer.split(b"\n", 1)
         said: dict[str, Any] = msgspec.json.decode(line)
         return said
+
+    def require(self) -> None:
+        """:raises HostError: it has ended; with its last words."""
+        status = self._process.poll()
+        if status is not None:
+            raise HostError("a benchmark process ended early", found=f"status {status}{self._words()}", where=self.name)
 
     def tell(self, what: object) -> None:
         assert self._process.stdin is not None
@@ -88,11 +102,13 @@ class Child:
     def end(self) -> None:
         """End it and give everything back."""
         process = self._process
+        if self._term_s:
+            process.terminate()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
         try:
-            process.wait(0.2)
+            process.wait(self._term_s or 0.2)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -108,8 +124,9 @@ class Children:
     """The processes of one run and their directory in shared memory, `work`; both are gone after the ``with`` block."""
 
     def __init__(self, space_bytes: int) -> None:
-        _clear_left_overs()
+        _clear_left_overs(_ROOT)
         self.work = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_ROOT))
+        self._folders = [self.work]
         self._all: list[Child] = []
         try:
             require_space(self.work, space_bytes)
@@ -117,10 +134,17 @@ class Children:
             self.work.rmdir()
             raise
 
-    def start(self, name: str, command: Sequence[str]) -> Child:
-        child = Child(name, command, self.work)
+    def start(self, name: str, command: Sequence[str], *, term_s: float = 0.0) -> Child:
+        child = Child(name, command, self.work, term_s=term_s)
         self._all.append(child)
         return child
+
+    def folder(self, below: Path) -> Path:
+        """A directory for what is measured on a disk, gone after the ``with`` block like the other."""
+        _clear_left_overs(below)
+        folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=below.absolute()))
+        self._folders.append(folder)
+        return folder
 
     def __enter__(self) -> Children:
         return self
@@ -130,7 +154,8 @@ class Children:
             for child in reversed(self._all):
                 child.end()
         finally:
-            shutil.rmtree(self.work, ignore_errors=True)
+            for folder in self._folders:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def python(module: str) -> list[str]:
@@ -158,16 +183,28 @@ def say(**what: object) -> None:
     sys.stdout.flush()
 
 
+def told(within_s: float = 0.0) -> Any:
+    """The next that the parent says, "end" once it is gone; None: nothing within `within_s`."""
+    if not select.select([0], [], [], within_s)[0]:
+        return None
+    line = b""
+    while not line.endswith(b"\n"):  # byte by byte, for select() must see what follows
+        piece = os.read(0, 1)
+        if not piece:
+            return "end"
+        line += piece
+    return msgspec.json.decode(line)
+
+
 def until_told(every_s: float) -> Iterator[None]:
     """Come round every `every_s` until the parent says a line, which is taken, or is gone."""
-    while not select.select([0], [], [], every_s)[0]:
+    while told(every_s) is None:
         yield
-    os.read(0, 4096)
 
 
-def _clear_left_overs() -> None:
-    """Remove what benchmarks that were killed left in shared memory: their process is no more."""
-    for place in _ROOT.glob(f"{_PREFIX}*"):
+def _clear_left_overs(below: Path) -> None:
+    """Remove what benchmarks that were killed left behind: their process is no more."""
+    for place in below.glob(f"{_PREFIX}*"):
         pid = place.name.removeprefix(_PREFIX).split("-")[0]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(place, ignore_errors=True)
