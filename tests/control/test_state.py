@@ -181,6 +181,24 @@ def test_a_write_that_was_cut_off_is_not_served(at: Path, writer: LogWriter) -> 
     state.close()
 
 
+def test_a_record_is_never_written_over_the_one_that_counts(at: Path, writer: LogWriter) -> None:
+    topic_id = writer.topic("quote", "A")
+    state = opened(at)
+    kept: list[bytes] = []
+    for value in range(1, 10):
+        writer.publish(topic_id, record("quote", value))
+        take_in(state)
+        with (at / "state").open("rb") as f:
+            f.seek(ENTRIES_AT)
+            _, _, slots, current = struct.unpack("<QQII", f.read(24))
+            f.seek(8 * slots)
+            both = [f.read(120), f.read(120)]
+        assert both[current - 1][40:] == record("quote", value)
+        assert not kept or both[2 - current] == kept[-1]
+        kept.append(both[current - 1])
+    state.close()
+
+
 def test_a_record_without_its_number_gets_it(at: Path, writer: LogWriter) -> None:
     """Killed between the two stores: the record counts already."""
     topic_id, busy = writer.topic("quote", "A"), writer.topic("trade", "BUSY")
