@@ -9,6 +9,7 @@ from feed import clock
 from feed.control.replay import Replay
 from feed.control.state import State
 from feed.errors import ControlError, LogError, LogMissing
+from feed.log.observer import LogObserver
 from feed.roll import Roll
 
 if TYPE_CHECKING:
@@ -26,9 +27,15 @@ SLICE_FRAMES = 16_384
 RETRY_NS = 100_000_000
 """Between two looks for a log, ns."""
 
+LOOK_NS = 1_000_000_000
+"""Between two looks whether it is still the one that is there, ns."""
+
 
 class Following:
-    """The log in `directory`, once there is one and a place among its readers; `poll` keeps up with it."""
+    """The log in `directory`, once there is one and a place among its readers; `poll` keeps up with it.
+
+    :ivar left: how often a log was left.
+    """
 
     def __init__(self, config: FeedConfig, directory: Path) -> None:
         self._config = config
@@ -37,6 +44,7 @@ class Following:
         self._roll_ns = 0
         self._state: State | None = None
         self._replay: Replay | None = None
+        self.left = 0
         self._next_look_ns = 0
         self._given_up = 0
         self._overruns = 0
@@ -88,8 +96,10 @@ class Following:
         if self._roll is not None and clock.now_ns() >= self._roll_ns:
             self._state.roll(clock.now_ns())
             self._roll_ns = self._roll.next_ns(clock.now_ns())
-        if not work and self._state.ended:
-            self._leave("it has ended")
+        ended = not work and self._state.ended
+        if ended or self._wiped(self._state):
+            self._leave("it has ended" if ended else "it was wiped away")
+            self._next_look_ns = 0
         return work
 
     def close(self) -> None:
@@ -117,8 +127,20 @@ class Following:
             self._roll_ns = self._roll.next_ns(self._state.rolled_ns)
         return True
 
+    def _wiped(self, state: State) -> bool:
+        """Is there another log by now, and nobody could tell the readers of this one? Looks once a second."""
+        now = clock.monotonic_ns()
+        if now < self._next_look_ns:
+            return False
+        self._next_look_ns = now + LOOK_NS
+        try:
+            return LogObserver(self._directory).epoch != state.epoch
+        except LogMissing:
+            return False
+
     def _leave(self, why: str) -> None:
         self._why = why
+        self.left += self._state is not None
         if self._replay is not None:
             self._replay.close()
             self._replay = None

@@ -89,6 +89,7 @@ class Control:
         self._durable_seq = counters.gauge("tickcast_archive_durable_seq") if config.archive_directory else None
         self._bots = Bots(counters)
         self._log: LogObserver | None = None
+        self._left = 0  # logs that were left before this one
         self._symbols = SymbolIndex()
         self._topics_seen = 0
         self._boot_id = clock.boot_id()
@@ -285,8 +286,9 @@ class Control:
 
     def _open_log(self) -> LogObserver:
         """The log of the present epoch, its new topics taken in. Raises ControlError while there is none."""
-        if self._log is None or self._log.state != "open":
+        if self._log is None or self._log.state != "open" or self._left != self._following.left:
             self._log = None
+            self._left = self._following.left
             try:
                 found = LogObserver(self._directory)
             except LogError as error:

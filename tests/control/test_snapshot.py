@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from feed.control import following
 from feed.control.selection import PATTERNS_MAX
 from feed.log.writer import LogWriter
 from feed.wire.frames import FLAG_SNAPSHOT, LogFrame
@@ -221,23 +223,31 @@ def test_a_state_that_was_never_seen_is_incomplete(served: Served) -> None:
     assert [f.topic_seq for f in topics_of(answer)["quote.QUIET"]] == [6, 6]
 
 
-@pytest.mark.parametrize("replaced", [False, True])
-def test_a_new_epoch_begins_empty(serve: Callable[..., Served], replaced: bool) -> None:
+@pytest.mark.parametrize("how", ["ended", "replaced", "wiped"])
+def test_a_new_epoch_begins_empty(serve: Callable[..., Served], how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "LOOK_NS", 10_000_000)
     served = serve()
     served.writer.publish(served.writer.topic("quote", "OLD"), body("quote", 1))
     before = served.asker.snapshot()
     assert set(topics_of(before)) == {"quote.OLD"}
-    if replaced:  # the file `state` stays where it is
+    if how == "replaced":  # the file `state` stays where it is
         served.writer.close()
         served.writer = LogWriter.open(served.at, log_bytes=2 << 20, max_topics=4096)
-    else:
+    elif how == "ended":
         served.new_epoch()
+    else:  # nobody could tell the readers
+        served.writer.close()
+        shutil.rmtree(served.at)
+        served.writer = LogWriter.open(served.at, log_bytes=1 << 20, max_topics=4096)
+        (served.at / "endpoints").mkdir()
     served.writer.publish(served.writer.topic("quote", "NEW"), body("quote", 1))
     answer = served.asker.ask("snapshot", patterns=["*"])
     while "error" in answer.words or answer.words["epoch"] == before.words["epoch"]:
         answer = served.asker.ask("snapshot", patterns=["*"])
     assert answer.words["epoch"] == served.writer.epoch
     assert set(topics_of(answer)) == {"quote.NEW"}
+    assert served.asker.ask("directory").words["epoch"] == served.writer.epoch
+    assert served.asker.ask("symbols").words["symbols"] == ["NEW"]
 
 
 def test_without_a_log_the_answer_says_so(serve: Callable[..., Served]) -> None:
