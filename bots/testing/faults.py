@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 
 from bots.testing import zmtp
 from feed.wire import frames
-from feed.wire.topics import HEARTBEAT
+from feed.wire.topics import HEARTBEAT, check_schema, check_symbol
 
-__all__ = ["Chances", "Dropped", "Faults", "Outflow"]
+__all__ = ["NONE", "Chances", "Dropped", "Faults", "Outflow", "prefix"]
 
 Fate = Literal["passed", "lost", "duplicated", "reordered", "delayed"]
 
@@ -211,3 +211,14 @@ class Outflow:
         if piece.startswith(HEARTBEAT, 2):
             self.heard_seq = frames.decode(zmtp.body(piece)).seq
         return piece
+
+
+def prefix(topic: str | None) -> str:
+    """How the topics begin that are meant by "trade", "trade.ES*" or "trade.AAPL"; by None, all. Raises SymbolError."""
+    if not topic:
+        return ""
+    schema, dot, symbol = topic.partition(".")
+    check_schema(schema)
+    if not dot:
+        return f"{schema}."
+    return topic[:-1] if symbol.endswith("*") else f"{schema}.{check_symbol(symbol)}|"

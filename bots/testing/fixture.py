@@ -18,7 +18,8 @@ __all__ = ["feed"]
 def feed(request: pytest.FixtureRequest) -> Iterator[LocalFeed]:
     """A LocalFeed for this test. With settings of its own:
 
-    @pytest.mark.parametrize("feed", [{"log.bytes": "16MiB"}], indirect=True)
+    @pytest.mark.parametrize("feed", [{"log.bytes": "16MiB", "archive": True}], indirect=True)
     """
-    with LocalFeed(getattr(request, "param", None)) as local:
+    settings = dict(getattr(request, "param", {}))
+    with LocalFeed(settings, archive=settings.pop("archive", False)) as local:
         yield local

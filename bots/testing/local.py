@@ -15,30 +15,30 @@ through relays of their own (bots.testing.proxy), where faults befall them; bots
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from bots.bot import schemas_of
 from bots.subscriber import Subscriber
 from bots.testing import records
 from bots.testing.agents import Agents
+from bots.testing.faults import prefix
+from bots.testing.flow import Flow
 from bots.testing.given import Fact, Given, Inbox
 from bots.testing.line import Line
 from bots.testing.proxy import Proxy
+from bots.testing.settings import configured, new_root, variables
 from bots.testing.tested import Tested
-from feed import config
 from feed.clock import now_ns
+from feed.config import size_bytes
 from feed.errors import CallerError
 from feed.log.observer import LogObserver
 from feed.wire.records import BY_WORD
 from feed.wire.topics import check_schema, check_symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -54,11 +54,6 @@ __all__ = ["LocalFeed"]
 PATIENCE_S = 20.0
 """How long anything may take before a test gives up: it bounds a hang, it is no requirement."""
 
-SHARED_MEMORY = Path("/dev/shm")
-ROOT_VARIABLE = "TICKCAST_LOG_ROOT"
-STATE_VARIABLE = "TICKCAST_STATE"
-"""Where durable bots keep their positions: those of a test end with its feed."""
-
 
 class LocalFeed:
     """A feed for one test; open one at a time, for bots find its shared memory through an environment variable.
@@ -72,10 +67,9 @@ class LocalFeed:
     """
 
     def __init__(self, settings: Mapping[str, Any] | None = None, *, archive: bool = False) -> None:
-        shared = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
-        self.root = Path(tempfile.mkdtemp(prefix="tickcast-test-", dir=shared))
+        self.root = new_root()
         try:
-            self.config = _configured(self.root, settings or {}, archive)
+            self.config = configured(self.root, settings or {}, archive)
         except BaseException:
             shutil.rmtree(self.root)
             raise
@@ -84,6 +78,7 @@ class LocalFeed:
         self._agents = Agents(self.config, lambda sink, counters: Given(self._inbox, sink, counters))
         self._tested: list[Tested] = []
         self._lines: list[Line] = []
+        self._flow = Flow(self._inbox, self._lines, self._tested)
         self._instruments: dict[str, int] = {}
         self._undo = contextlib.ExitStack()
 
@@ -93,7 +88,7 @@ class LocalFeed:
         """Start everything."""
         with contextlib.ExitStack() as undo:
             undo.callback(shutil.rmtree, self.root)
-            undo.enter_context(_variables({ROOT_VARIABLE: self.root / "log", STATE_VARIABLE: self.root / "state"}))
+            undo.enter_context(variables(self.root))
             self._proxy = Proxy()
             undo.callback(self._proxy.close)
             self._start()
@@ -247,21 +242,21 @@ class LocalFeed:
 
         :param topic: only of "trade.AAPL", of all that begin with "trade.ES" ("trade.ES*"), of a schema ("trade").
         """
-        self._fault(bot, lambda relay: relay.lose(n, _prefix(topic)))
+        self._fault(bot, lambda relay: relay.lose(n, prefix(topic)))
 
     def duplicate(self, n: int = 1, topic: str | None = None, *, bot: Subscriber | None = None) -> None:
         """Send each of the next `n` ticks twice."""
-        self._fault(bot, lambda relay: relay.duplicate(n, _prefix(topic)))
+        self._fault(bot, lambda relay: relay.duplicate(n, prefix(topic)))
 
     def reorder(self, n: int = 1, topic: str | None = None, *, bot: Subscriber | None = None) -> None:
         """Send the next tick behind the `n` messages that follow it, heartbeats among them: it comes in the end."""
-        self._fault(bot, lambda relay: relay.reorder(n, _prefix(topic)))
+        self._fault(bot, lambda relay: relay.reorder(n, prefix(topic)))
 
     def delay(
         self, seconds: float, n: int | None = None, topic: str | None = None, *, bot: Subscriber | None = None
     ) -> None:
         """Send the next `n` ticks so much later (None: all from now on), and what follows behind them. 0 ends it."""
-        self._fault(bot, lambda relay: relay.delay(seconds, n, _prefix(topic)))
+        self._fault(bot, lambda relay: relay.delay(seconds, n, prefix(topic)))
 
     def cut(self, seconds: float = 0.0, *, bot: Subscriber | None = None) -> None:
         """Cut the connections; who connects again within `seconds` is refused."""
@@ -285,9 +280,9 @@ class LocalFeed:
         if subscriber.transport != "shm":
             raise CallerError("only a bot over shm can be overrun", expected="shm", found=subscriber.transport)
         size = BY_WORD[check_schema(schema)].record_bytes
-        n = config.size_bytes(self.config.log.bytes) // size
+        n = size_bytes(self.config.log.bytes) // size
         facts = self.publish_records(schema, symbol, records.make(schema, {}, now_ns=now_ns()) * n)
-        self._wait(self._unwritten, PATIENCE_S)
+        self._wait(self._flow.unwritten, PATIENCE_S)
         return facts
 
     def dropped(self, bot: Subscriber) -> list[Dropped]:
@@ -304,11 +299,11 @@ class LocalFeed:
 
         :raises CallerError: it takes longer than `timeout` seconds; says what is missing.
         """
-        self._wait(lambda: self._unwritten() or self._on_the_way() or self._not_had(), timeout)
+        self._wait(lambda: self._flow.missing(self.epoch), timeout)
 
     def _settle(self) -> None:
         """Faults are to befall nothing that was published before."""
-        self._wait(lambda: self._unwritten() or self._on_the_way(held=False), PATIENCE_S)
+        self._wait(lambda: self._flow.unwritten() or self._flow.on_the_way(held=False), PATIENCE_S)
 
     def _wait(self, missing: Callable[[], str], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
@@ -327,35 +322,6 @@ class LocalFeed:
         for each in self._tested:
             each.check()
 
-    def _unwritten(self) -> str:
-        inbox = self._inbox
-        if inbox.taken_seq == inbox.next_seq:
-            return ""
-        return f"the log has {inbox.taken_seq - 1:,} of {inbox.next_seq - 1:,} ticks"
-
-    def _on_the_way(self, held: bool = True) -> str:
-        """Which line has not passed everything on; those that are held only if `held`."""
-        for line in self._lines:
-            for name, relay in line.data.items():
-                if relay.held and not held:
-                    continue
-                behind = [seq for seq in relay.heard_seqs() if seq < self._inbox.next_seq]
-                if behind or not relay.idle():
-                    why = "it is held: release() it" if relay.held else f"of {self._inbox.next_seq - 1} ticks"
-                    return f"{line.name} over {name} ({why})"
-        return ""
-
-    def _not_had(self) -> str:
-        """Which ticks a bot that runs here has neither had nor been told to be missing."""
-        topic_seqs = self._inbox.topic_seqs
-        for each in self._tested:
-            mates = [other for other in self._tested if other.group and other.group == each.group] or [each]
-            for topic in each.missing(self.epoch, topic_seqs):
-                far = max(other.seen(self.epoch, topic) for other in mates)
-                if far < topic_seqs[topic]:
-                    return f"{each.name} has {far} of {topic_seqs[topic]} ticks of {topic}"
-        return ""
-
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _put(self, schema: str, symbols: Sequence[str], data: bytes) -> list[Fact]:
@@ -365,7 +331,7 @@ class LocalFeed:
     def _test(
         self, symbols: str | Sequence[str], schemas: Sequence[str] | None, transport: str, options: dict[str, Any]
     ) -> Tested:
-        self._wait(self._unwritten, PATIENCE_S)
+        self._wait(self._flow.unwritten, PATIENCE_S)
         name = str(options.pop("name", f"bot{1 + len(self._tested)}"))
         line = self._line(name)
         given: dict[str, Any] = {"timeout": PATIENCE_S, **options, "transport": transport}
@@ -413,50 +379,3 @@ class LocalFeed:
     def _end_bots(self) -> None:
         for each in self._tested:
             each.close()
-
-
-def _configured(root: Path, settings: Mapping[str, Any], archive: bool) -> config.FeedConfig:
-    publisher = {"kind": "zmq", "heartbeat": "50ms", "batch": 1}
-    base: dict[str, Any] = {
-        "publish": {"tcp": {**publisher, "endpoint": "tcp://127.0.0.1:0"}, "ipc": publisher},
-        "control": {"endpoint": "tcp://127.0.0.1:0"},
-        "monitor": {"endpoint": ""},
-        # Whatever the test does, the publishers miss nothing; only its bots do.
-        "log": {"bytes": "4MiB", "max_topics": 4096, "gating": ["publish.tcp", "publish.ipc"], "gate_timeout": "10s"},
-    }
-    if archive:
-        base["archive"] = {"path": str(root / "archive")}
-        base["log"]["gating"].append("archive")
-    for key, value in settings.items():
-        *tables, last = key.split(".")
-        at = base
-        for table in tables:
-            at = at.setdefault(table, {})
-        at[last] = value
-    return config.load(None, {ROOT_VARIABLE: str(root / "log")}, base=base)
-
-
-@contextlib.contextmanager
-def _variables(values: Mapping[str, Path]) -> Iterator[None]:
-    """Environment variables for the length of a block."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update({name: str(value) for name, value in values.items()})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _prefix(topic: str | None) -> str:
-    """The beginning of the topics that are meant."""
-    if not topic:
-        return ""
-    schema, dot, symbol = topic.partition(".")
-    check_schema(schema)
-    if not dot:
-        return f"{schema}."
-    return topic[:-1] if symbol.endswith("*") else f"{schema}.{check_symbol(symbol)}|"

@@ -394,14 +394,14 @@ def test_a_durable_bot_goes_on_where_it_was(feed: LocalFeed, transport: str) -> 
     assert first.missing + second.missing == []
 
 
-def test_what_the_log_no_longer_has_comes_from_the_archive() -> None:
-    with LocalFeed({"log.bytes": "1MiB"}, archive=True) as local:
-        sub = local.subscriber("AAPL", transport="shm")
-        local.publish("trade", "AAPL")
-        local.overrun(sub)
-        local.publish("trade", "AAPL")
-        assert [tick.topic_seq for tick in local.take(sub, 2)] == [1, 2]
-        assert local.gaps(sub) == []
+@pytest.mark.parametrize("feed", [{"log.bytes": "1MiB", "archive": True}], indirect=True)
+def test_what_the_log_no_longer_has_comes_from_the_archive(feed: LocalFeed) -> None:
+    sub = feed.subscriber("AAPL", transport="shm")
+    feed.publish("trade", "AAPL")
+    feed.overrun(sub)
+    feed.publish("trade", "AAPL")
+    assert [tick.topic_seq for tick in feed.take(sub, 2)] == [1, 2]
+    assert feed.gaps(sub) == []
 
 
 # --- the feed itself --------------------------------------------------------------------------------------------------
