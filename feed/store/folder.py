@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from feed.clock import now_ns
 from feed.errors import ArchiveBusy, CallerError, LogBusy
 from feed.log import lifetime
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["COMPRESSED", "UNFINISHED", "Segment", "hold", "name", "named", "segments"]
+__all__ = ["COMPRESSED", "UNFINISHED", "Folder", "Segment", "hold", "name", "named", "segments"]
 
 COMPRESSED = ".zst"
 UNFINISHED = ".part.zst"
 _NAME = re.compile(r"(\d{20})-(\d{20})\.ticks(\.zst)?")
 
+_SETTLED_NS = 1_000_000_000
 _HIGHEST = str((1 << 64) - 1)
 
 
@@ -60,6 +62,29 @@ def segments(folder: Path) -> list[Segment]:
         if segment := _segment(path):
             found[segment.epoch, segment.first_seq] = segment
     return sorted(found.values())
+
+
+class Folder:
+    """A folder that is looked at again and again, often without anything new in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: list[Segment] = []
+        self._changed_ns = 0
+        self._certain = False
+
+    def segments(self) -> list[Segment]:
+        """As the function of this name; it is only listed again if it may have changed since."""
+        try:
+            changed_ns = self.path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return []
+        if not self._certain or changed_ns != self._changed_ns:
+            # A change in the same tick of the file system's clock would not show.
+            self._certain = now_ns() - changed_ns > _SETTLED_NS
+            self._changed_ns = changed_ns
+            self._known = segments(self.path)
+        return self._known
 
 
 def hold(folder: Path) -> int:

@@ -24,6 +24,7 @@ cdef class StoreReader:
     cdef readonly object folder
     cdef readonly uint64_t epoch                 # of the last block
     cdef readonly uint64_t next_seq              # of the record that comes next in that epoch; 0: whatever is there
+    cdef object _there                           # the segments in the folder
     cdef SegmentFile _file
     cdef TopicTable _topics
     cdef object _segment                         # which one that file is

@@ -25,7 +25,7 @@ from feed.store.layout cimport (
 )
 from feed.store.segment cimport BLOCK_ROOM, RUN_BYTES
 
-from feed.store.folder import segments
+from feed.store.folder import Folder
 
 EXPIRED = "expired"
 DAMAGE = "damage"
@@ -67,6 +67,7 @@ cdef class Block:
 cdef class StoreReader:
     def __init__(self, folder: Path, *, epoch: int = 0, seq: int = 0, time_ns: int = 0) -> None:
         self.folder = folder
+        self._there = Folder(folder)
         self._topics = TopicTable()
         self._spare = []
         self._wanted = (epoch, seq, time_ns)
@@ -152,7 +153,7 @@ cdef class StoreReader:
 
     def epochs(self) -> list[Epoch]:
         found: dict[int, Epoch] = {}
-        for segment in segments(self.folder):
+        for segment in self._there.segments():
             try:
                 index = SegmentFile(segment.path, segment.epoch).figures()
             except FileNotFoundError:
@@ -176,7 +177,7 @@ cdef class StoreReader:
         cdef object segment
         epoch, seq, time_ns = self._wanted
         for _ in range(LOOKS):
-            there = [segment for segment in segments(self.folder) if segment.epoch >= epoch]
+            there = [segment for segment in self._there.segments() if segment.epoch >= epoch]
             if not there:
                 return False
             try:
@@ -215,7 +216,7 @@ cdef class StoreReader:
         cdef object here = self._segment
         cdef object segment
         for _ in range(LOOKS):
-            there = segments(self.folder)
+            there = self._there.segments()
             own = [segment for segment in there if segment.epoch == here.epoch]
             later = [segment for segment in own if segment.first_seq > here.first_seq]
             # What a failing disk did not keep is removed, and begun anew at an earlier seq or under the same name.
@@ -266,7 +267,7 @@ cdef class StoreReader:
         if self._learned_all:
             return 0
         self._learned_all = True
-        for segment in segments(self.folder):
+        for segment in self._there.segments():
             if segment.epoch == self.epoch:
                 try:
                     SegmentFile(segment.path, segment.epoch).learn_before(UINT64_MAX, self._topics)

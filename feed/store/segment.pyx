@@ -108,7 +108,8 @@ cdef class SegmentFile:
     cdef uint64_t run(self, uint64_t offset, uint8_t* memory, size_t enough) except? 0:
         cdef tc_block* head = <tc_block*>memory
         cdef size_t have, whole
-        have = self.fill(offset, memory, TC_BLOCK_HEADER + enough)
+        # Of a zstd frame all or nothing is unpacked.
+        have = self.fill(offset, memory, TC_BLOCK_HEADER + enough if self._zstd is None else BLOCK_ROOM)
         if have < TC_BLOCK_HEADER or not block_headed(head) or head.epoch != self.epoch:
             return 0
         whole = TC_BLOCK_HEADER + head.nbytes

@@ -24,7 +24,7 @@ from feed.store.layout cimport TC_BLOCK_FRAMES, TC_BLOCK_HEADER, tc_block
 
 from feed.errors import StoreError
 from feed.store.disk import Disk, is_full
-from feed.store.folder import name
+from feed.store.folder import COMPRESSED, name
 
 DISK_FULL = "disk full"
 DISK_ERROR = "disk error"
@@ -182,8 +182,11 @@ cdef class Tail:
                     path, fd, first_seq, safe_end = self._ended[len(self._ended) - 1]
                     if first_seq < self._safe_next:
                         self.disk.truncate(fd, safe_end)
-                    elif path.exists():
-                        self.disk.unlink(path)
+                    else:
+                        # It may have been compressed meanwhile; a segment of its name would stand in its shadow.
+                        for there in (path, path.with_name(path.name + COMPRESSED)):
+                            if there.exists():
+                                self.disk.unlink(there)
                     self.disk.close(fd)
                     del self._ended[len(self._ended) - 1]
             except OSError as e:

@@ -130,7 +130,7 @@ def test_some_images_of_long_runs(market: Market, folder: Path) -> None:
     """Up to three crashes one behind the other, in recoveries too."""
 
     @settings(
-        max_examples=3_000 if SOAK else 150,
+        max_examples=3_000 if SOAK else 120,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

@@ -218,7 +218,7 @@ def test_a_file_that_may_not_be_read(archive: Path) -> None:
 def test_no_damage_goes_unseen_or_stops_a_reader(form: str, tmp_path: Path, market: Market) -> None:
     """Bytes are changed, zeroed and cut off at random: what is given is right, and what is not given is named."""
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.lists(
             st.tuples(st.integers(0, 3), st.sampled_from("xzt"), st.floats(0, 1), st.integers(1, 5000)),
