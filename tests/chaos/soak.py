@@ -153,7 +153,7 @@ class Soak:
         self.began = time.monotonic()
         for blow in blows:
             time.sleep(max(0.0, self.began + blow.at_s - time.monotonic()))
-            self.say(f"{blow}")
+            self.say(f"seq {self.stage.stat()['log']['next_seq']:>12,}  {blow}")
             if blow.what == "cut":
                 line = self.actors[blow.target].line
                 assert line is not None
