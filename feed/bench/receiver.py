@@ -92,6 +92,7 @@ def _bot(spec: BotSpec, late: array[int], stamps: array[int]) -> tuple[Heard, fl
         log=spec.directory or None,
         endpoint=spec.endpoint or None,
         idle=spec.idle,
+        slow="fill",  # every tick counts, also to a bot that is behind
         hwm=plan.HWM,
         name=spec.name,
     )
