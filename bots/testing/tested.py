@@ -89,7 +89,7 @@ class Tested:
             return {}
         return {
             topic: self.seen(epoch, topic)
-            for topic, last in topic_seqs.items()
+            for topic, last in list(topic_seqs.items())  # other threads may publish
             if last > self._before.get(topic, 0) and self.seen(epoch, topic) < last and self.wants(topic)
         }
 
