@@ -220,7 +220,7 @@ cdef class StoreReader:
             own = [segment for segment in there if segment.epoch == here.epoch]
             later = [segment for segment in own if segment.first_seq > here.first_seq]
             # What a failing disk did not keep is removed, and begun anew at an earlier seq or under the same name.
-            if not later and self._file.removed():
+            if not later and self._file.content.removed():
                 later = own
             coming = _holding(later, self.next_seq) if later else None
             if coming is None:
@@ -245,7 +245,7 @@ cdef class StoreReader:
     cdef bint _open(self, object segment, uint64_t seq, uint64_t time_ns) except -1:
         """Stand in this segment at the block that holds `seq` (or `time_ns`); false: it ends before that, this stands there."""
         cdef SegmentFile file = self._file
-        if file is None or file.fd < 0 or file.path != segment.path or file.removed():
+        if file is None or file.content.fd < 0 or file.path != segment.path or file.content.removed():
             file = SegmentFile(segment.path, segment.epoch)
         if segment.epoch != self.epoch:
             self._topics.clear()

@@ -75,7 +75,7 @@ cdef bint _reopen(Tail tail, SegmentFile file, list cuts) except -1:
     """Make this the open segment, without what is torn at its end; false: no record was left, and it is removed."""
     cdef const tc_block* head = <const tc_block*>file.scratch
     cdef SparseIndex index = SparseIndex()
-    cdef uint64_t nbytes, offset = 0, held_bytes = 0, size = file.size()
+    cdef uint64_t nbytes, offset = 0, held_bytes = 0, size = file.content.size()
     while True:
         nbytes = file.run(offset, file.scratch, 0)
         if nbytes == 0:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import zstandard
 
 from feed.errors import CallerError, StoreError
+from feed.store.content import SEEKABLE_MAGIC, SKIPPABLE_MAGIC
 from feed.store.disk import Disk, is_full
 from feed.store.folder import COMPRESSED, UNFINISHED, named
 from feed.store.index import SparseIndex
-from feed.store.segment import SEEKABLE_MAGIC, SKIPPABLE_MAGIC, SegmentFile
+from feed.store.segment import SegmentFile
 from feed.store.tail import write_whole
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport UINT64_MAX, uint8_t, uint32_t, uint64_t
 
+from feed.store.content cimport Content
 from feed.store.index cimport SparseIndex
 from feed.store.layout cimport tc_block
 from feed.store.topics cimport TopicTable
@@ -17,16 +18,12 @@ cdef class SegmentFile:
     cdef readonly bint sealed
     # Sealed: as its index says. Else: of the blocks that walk() has met.
     cdef readonly SparseIndex index
-    cdef int fd
+    cdef Content content
     cdef bint _holed                        # walk() had to skip something
     cdef uint8_t* scratch                   # BLOCK_ROOM
     cdef uint8_t* window                    # some bytes from window_at on, for walking headers
     cdef uint64_t window_at
     cdef size_t window_bytes
-    # Compressed: where each zstd frame begins, in the content and in the file, and where the last one ends.
-    cdef list _content, _packed
-    cdef object _zstd, _unpacked
-    cdef Py_ssize_t _unpacked_frame
 
     # Read the block at `offset` into `memory`: header, then payload, with the blocks of frames that follow it without a
     # hole merged into it (the sums are void then) while they are at hand, up to `enough` bytes. Gives how many bytes of the
@@ -41,12 +38,6 @@ cdef class SegmentFile:
     cdef uint64_t find(self, uint64_t seq, uint64_t time_ns) except? 0
     # Learn all topics that blocks before `offset` name; false: something there is damaged.
     cdef bint learn_before(self, uint64_t offset, TopicTable topics) except -1
-    # Was it removed or replaced since it was opened?
-    cdef bint removed(self) noexcept nogil
 
-    cdef uint64_t size(self) except? 0
-    cdef Py_ssize_t fill(self, uint64_t offset, uint8_t* to, size_t most) except -1
-    cdef Py_ssize_t _unpack(self, Py_ssize_t frame, uint8_t* to, size_t nbytes) except -1
     cdef bint _load_index(self) except -1
-    cdef bint _read_seek_table(self) except -1
     cdef const tc_block* _head_at(self, uint64_t offset) except? NULL

@@ -1,11 +1,7 @@
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from feed.store.index import SparseIndex
-
-SEEKABLE_MAGIC: Final[int]
-SKIPPABLE_MAGIC: Final[int]
 
 class SegmentFile:
     """One segment for reading, whatever its state.

@@ -4,23 +4,14 @@
 A compressed segment is read as its content: offsets are those of the segment that was compressed into it.
 """
 
-import os
-from bisect import bisect_right
 from pathlib import Path
-from struct import unpack, unpack_from
 
-import zstandard
-from cpython.buffer cimport PyBUF_WRITE
-from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.errno cimport EINTR, errno
 from libc.stdint cimport UINT32_MAX, UINT64_MAX, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
-from posix.stat cimport fstat, struct_stat
-from posix.types cimport off_t
-from posix.unistd cimport pread
 
 from feed.store.block cimport block_close, block_headed, block_whole
+from feed.store.content cimport Content
 from feed.store.layout cimport (
     TC_BLOCK_FRAMES,
     TC_BLOCK_HEADER,
@@ -33,56 +24,29 @@ from feed.store.layout cimport (
     tc_index_end,
 )
 
-from feed.errors import StoreError
-from feed.store.folder import COMPRESSED
-
 cdef enum:
     WINDOW = 4096           # a look at headers: many small blocks, or one large one, at little cost
     SCAN = 64 << 10
 
-# The zstd seekable format 0.1.0: a skippable frame at the end with the sizes of all others.
-cdef enum:
-    SEEK_FOOTER = 9
-    SEEK_ENTRY = 8
-SEEKABLE_MAGIC = 0x8F92EAB1
-SKIPPABLE_MAGIC = 0x184D2A5E
-
 
 cdef class SegmentFile:
-    def __cinit__(self) -> None:
-        self.fd = -1
-
     def __init__(self, path: Path, epoch: int) -> None:
         self.path = path
         self.epoch = epoch
         self.index = SparseIndex()
-        self._unpacked_frame = -1
-        try:
-            self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise
-        except OSError as e:
-            raise StoreError("cannot open a segment", found=e.strerror, where=str(path)) from e
+        self.content = Content(path)
         self.scratch = <uint8_t*>malloc(BLOCK_ROOM)
         self.window = <uint8_t*>malloc(WINDOW)
         if self.scratch == NULL or self.window == NULL:
             raise MemoryError
-        if path.suffix == COMPRESSED:
-            self._zstd = zstandard.ZstdDecompressor()
-            self._content = [0]
-            self._packed = [0]
-            self._read_seek_table()
         self.sealed = self._load_index()
 
     def __dealloc__(self) -> None:
-        self.close()
         free(self.scratch)
         free(self.window)
 
     def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        self.content.close()
 
     def blocks(self):
         cdef uint64_t offset = 0
@@ -109,14 +73,14 @@ cdef class SegmentFile:
         cdef tc_block* head = <tc_block*>memory
         cdef size_t have, whole
         # Of a zstd frame all or nothing is unpacked.
-        have = self.fill(offset, memory, TC_BLOCK_HEADER + enough if self._zstd is None else BLOCK_ROOM)
+        have = self.content.fill(offset, memory, BLOCK_ROOM if self.content.compressed else TC_BLOCK_HEADER + enough)
         if have < TC_BLOCK_HEADER or not block_headed(head) or head.epoch != self.epoch:
             return 0
         whole = TC_BLOCK_HEADER + head.nbytes
         if head.kind == TC_BLOCK_INDEX:
             return whole if self.sealed or self._load_index() else 0
         if have < whole:
-            have += self.fill(offset + have, memory + have, whole - have)
+            have += self.content.fill(offset + have, memory + have, whole - have)
             if have < whole:
                 return 0
         with nogil:
@@ -125,9 +89,9 @@ cdef class SegmentFile:
     cdef uint64_t next_whole(self, uint64_t offset) except? 0:
         cdef uint8_t* window
         cdef size_t have, at
-        if self._zstd is not None:
+        if self.content.compressed:
             # Each zstd frame holds one block.
-            for start in self._content[: len(self._content) - 1]:
+            for start in self.content.starts:
                 if <uint64_t>start >= offset and self.run(start, self.scratch, TC_BLOCK_PAYLOAD_MAX):
                     return start
             return UINT64_MAX
@@ -136,7 +100,7 @@ cdef class SegmentFile:
             raise MemoryError
         try:
             while True:
-                have = self.fill(offset, window, SCAN)
+                have = self.content.fill(offset, window, SCAN)
                 if have < TC_BLOCK_HEADER:
                     return UINT64_MAX
                 at = 0
@@ -154,7 +118,7 @@ cdef class SegmentFile:
         cdef uint64_t size, offset = self.index.end
         if self.sealed:
             return 0
-        size = self.size()
+        size = self.content.size()
         self.window_bytes = 0
         while True:
             head = self._head_at(offset)
@@ -216,120 +180,30 @@ cdef class SegmentFile:
                 at += TC_BLOCK_HEADER + head.nbytes
         return whole
 
-    cdef bint removed(self) noexcept nogil:
-        cdef struct_stat found
-        return fstat(self.fd, &found) != 0 or found.st_nlink == 0
-
-    # --- bytes ------------------------------------------------------------------------------------------------------
-
-    cdef uint64_t size(self) except? 0:
-        """Of the segment: of a compressed one, of its content."""
-        cdef struct_stat found
-        if self._zstd is not None:
-            return self._content[len(self._content) - 1]
-        if fstat(self.fd, &found) != 0:
-            raise StoreError("cannot read a segment", found=os.strerror(errno), where=str(self.path))
-        return found.st_size
-
-    cdef Py_ssize_t fill(self, uint64_t offset, uint8_t* to, size_t most) except -1:
-        """Bytes from `offset` on, fewer than `most` only at the end, or at the end of a zstd frame; how many."""
-        cdef size_t have = 0
-        cdef Py_ssize_t got = 1
-        cdef Py_ssize_t frame, start, nbytes
-        cdef const uint8_t* unpacked
-        if self._zstd is None:
-            with nogil:
-                while have < most:
-                    got = pread(self.fd, to + have, most - have, <off_t>(offset + have))
-                    if got > 0:
-                        have += got
-                    elif got == 0 or errno != EINTR:
-                        break
-            if got < 0:
-                raise StoreError("cannot read a segment", found=os.strerror(errno), where=str(self.path))
-            return have
-        frame = bisect_right(self._content, offset) - 1
-        if frame >= len(self._content) - 1:
-            return 0
-        start = self._content[frame]
-        nbytes = self._content[frame + 1] - start
-        if offset == <uint64_t>start and <size_t>nbytes <= most:
-            return self._unpack(frame, to, nbytes)
-        if frame != self._unpacked_frame:
-            self._unpacked = bytearray(nbytes)
-            self._unpacked_frame = frame
-            unpacked = self._unpacked
-            if self._unpack(frame, <uint8_t*>unpacked, nbytes) < nbytes:
-                self._unpacked = b""
-        nbytes = min(len(self._unpacked) - <Py_ssize_t>(offset - start), <Py_ssize_t>most)
-        if nbytes <= 0:
-            return 0
-        unpacked = self._unpacked
-        memcpy(to, unpacked + (offset - start), nbytes)
-        return nbytes
-
-    cdef Py_ssize_t _unpack(self, Py_ssize_t frame, uint8_t* to, size_t nbytes) except -1:
-        """One zstd frame; gives `nbytes`, or 0 if it is not what was written."""
-        cdef size_t have = 0
-        packed = os.pread(self.fd, self._packed[frame + 1] - self._packed[frame], self._packed[frame])
-        try:
-            with self._zstd.stream_reader(packed) as content:
-                while have < nbytes:
-                    got = content.readinto(PyMemoryView_FromMemory(<char*>to + have, nbytes - have, PyBUF_WRITE))
-                    if got == 0:
-                        return 0
-                    have += got
-        except zstandard.ZstdError:
-            return 0
-        return nbytes
+    # --- what is known of it ----------------------------------------------------------------------------------------
 
     cdef bint _load_index(self) except -1:
         """Is it sealed? Then know its index."""
         cdef tc_index_end end
-        cdef uint64_t size = self.size()
+        cdef uint64_t size = self.content.size()
         cdef const uint8_t* at
         cdef bytearray block
-        if size < TC_BLOCK_HEADER + sizeof(end) or self.fill(size - sizeof(end), <uint8_t*>&end, sizeof(end)) < <Py_ssize_t>sizeof(end):
+        if size < TC_BLOCK_HEADER + sizeof(end) or self.content.fill(size - sizeof(end), <uint8_t*>&end, sizeof(end)) < <Py_ssize_t>sizeof(end):
             return False
         if end.magic != TC_INDEX_END_MAGIC or end.offset >= size or size - end.offset > <uint64_t>UINT32_MAX:
             return False
         block = bytearray(size - end.offset)
         at = block
-        if self.fill(end.offset, <uint8_t*>at, len(block)) < len(block):
+        if self.content.fill(end.offset, <uint8_t*>at, len(block)) < len(block):
             return False
         self.sealed = self.index.load(at, len(block)) and self.index.epoch == self.epoch
         return self.sealed
-
-    cdef bint _read_seek_table(self) except -1:
-        """Where the zstd frames are; false, and no frames, if that is damaged."""
-        file_bytes = os.fstat(self.fd).st_size
-        footer = os.pread(self.fd, SEEK_FOOTER, max(0, file_bytes - SEEK_FOOTER))
-        if len(footer) < SEEK_FOOTER:
-            return False
-        count, descriptor, magic = unpack("<IBI", footer)
-        table_bytes = 8 + SEEK_ENTRY * count + SEEK_FOOTER
-        if magic != SEEKABLE_MAGIC or descriptor != 0 or table_bytes > file_bytes:
-            return False
-        table = os.pread(self.fd, table_bytes, file_bytes - table_bytes)
-        if unpack_from("<II", table) != (SKIPPABLE_MAGIC, table_bytes - 8):
-            return False
-        content = [0]
-        packed = [0]
-        for i in range(count):
-            packed_bytes, content_bytes = unpack_from("<II", table, 8 + SEEK_ENTRY * i)
-            packed.append(packed[i] + packed_bytes)
-            content.append(content[i] + content_bytes)
-        if packed[count] != file_bytes - table_bytes:
-            return False
-        self._content = content
-        self._packed = packed
-        return True
 
     cdef const tc_block* _head_at(self, uint64_t offset) except? NULL:
         """The header at `offset`, valid until the next call; NULL: there is none."""
         cdef const tc_block* head
         if self.window_bytes == 0 or offset < self.window_at or offset + TC_BLOCK_HEADER > self.window_at + self.window_bytes:
-            self.window_bytes = self.fill(offset, self.window, WINDOW)
+            self.window_bytes = self.content.fill(offset, self.window, WINDOW)
             self.window_at = offset
             if self.window_bytes < TC_BLOCK_HEADER:
                 return NULL
