@@ -15,24 +15,18 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import zmq
 
 from feed import clock, ports
-from feed.config import size_bytes
 from feed.control.directory import SymbolIndex, directory_answer
 from feed.control.following import Following
 from feed.control.outbox import PEER_ANSWERS, Outbox
-from feed.control.replay import parse_replay
-from feed.control.selection import Selection
 from feed.control.sharing import Sharing
-from feed.control.snapshot import Snapshots
 from feed.control.stats import Bots, parse_report
-from feed.control.turns import Turns
+from feed.control.work import Job, Work
 from feed.errors import ControlError, ControlRefused, LogError, TickcastError
 from feed.log.observer import LogObserver
 
@@ -54,26 +48,7 @@ MESSAGE_BYTES_MAX = 4 << 20
 POLL_REQUESTS = 64
 TOPICS_PER_REQUEST = 50_000
 
-BEHIND_NS = 1_000_000_000
-"""A snapshot that the cache has not caught up for by then is refused, ns."""
-
-WORK_BYTES_PER_MS = 128 << 10
-"""What a millisecond of this thread is worth of a bot's bytes, where its answer is smaller: searching is work too."""
-
 HELD_PARK_NS = 5_000_000
-
-
-@dataclass(slots=True)
-class _Job:
-    """A request that waits for its turn. A snapshot also waits until the cache has reached `position` of the log."""
-
-    route: list[bytes]
-    number: int | str | None
-    what: str
-    request: bytes
-    epoch: int
-    position: int
-    heard_ns: int
 
 
 class Control:
@@ -101,16 +76,11 @@ class Control:
             "bots": lambda _: {"bots": self._bots.answer()},
             "group": self._sharing.answer,
         }
-        self._works: Mapping[str, Callable[[dict[str, Any]], tuple[dict[str, Any], list[bytes]]]] = {
-            "snapshot": self._work_snapshot,
-            "replay": self._work_replay,
-        }
-        self._turns: Turns[_Job] = Turns(size_bytes(config.control.replay_bytes_per_s), config.control.replay_waiting)
         self._following = Following(config, directory)
-        self._snapshots = Snapshots()
         self._context = zmq.Context(io_threads=1)
         self._socket = self._bind(config.control.endpoint)
         self._outbox = Outbox(self._socket)
+        self._work = Work(config, self._following, self._outbox, self._told, self._refusal)
         self._announce()
 
     @property
@@ -138,13 +108,13 @@ class Control:
                 reply = self.hear(route, request, now)
             if reply is not None:
                 self._outbox.send(route, [reply], now)
-        if self._turns:
-            work += self._work(now)
+        if self._work:
+            work += self._work.do(now)
         return work
 
     def park(self, timeout_ns: int) -> None:
         """Sleep until a request comes, at most `timeout_ns`, or less where somebody's turn comes earlier."""
-        due = self._turns.wait_ns(clock.monotonic_ns())
+        due = self._work.wait_ns(clock.monotonic_ns())
         if due is not None:
             timeout_ns = min(timeout_ns, due)
         if self._outbox:
@@ -173,78 +143,18 @@ class Control:
             asked = _parse(request)
             number = _number(asked)
             what = asked.get("request")
-            if isinstance(what, str) and what in self._works:
-                self._queue(_Job(route, number, what, request, 0, 0, now_ns))
+            if isinstance(what, str) and what in self._work.kinds:
+                self._work.put(Job(route, number, what, request, now_ns))
                 return None
             if not isinstance(what, str) or what not in self._answers:
                 raise ControlError(
                     "not served by this feed",
-                    expected=f"request to be {', '.join([*self._answers, *self._works])}",
+                    expected=f"request to be {', '.join([*self._answers, *self._work.kinds])}",
                     found=repr(what[:40]) if isinstance(what, str) else type(what).__name__,
                 )
-            reply = orjson.dumps({"id": number, "answer": what, **self._answers[what](asked)})
+            return self._told(number, what, self._answers[what](asked))
         except TickcastError as error:
             return self._refusal(number, str(error), error)
-        self.served += 1
-        return reply
-
-    # --- work that takes turns --------------------------------------------------------------------------------------
-
-    def _queue(self, job: _Job) -> None:
-        """Let a job wait for its turn. Raises ControlError."""
-        if job.what == "snapshot":
-            state = self._following.state
-            job.epoch, job.position = state.epoch, state.tail
-        before = self._turns.put(job.route[0], job.what, job, job.heard_ns)
-        if before is not None:
-            why = ControlRefused("replaced", "asked again before it was this request's turn", found=repr(job.number))
-            self._outbox.send(before.route, [self._refusal(before.number, str(why), why)], job.heard_ns)
-
-    def _work(self, now_ns: int) -> int:
-        """Do the job whose turn it is; 0: none can be done now."""
-        taken = self._turns.take(now_ns, lambda job: self._ready(job, now_ns))
-        if taken is None:
-            return 0
-        bot, job = taken
-        began_ns = time.thread_time_ns()
-        parts: list[bytes] = []
-        try:
-            if not self._caught_up(job):
-                raise ControlRefused("behind", "the snapshot cache is behind the log; ask again")
-            told, parts = self._works[job.what](orjson.loads(job.request))
-        except (TickcastError, OSError) as error:  # the archive's disk may say anything
-            reply = self._refusal(job.number, str(error), error)
-        else:
-            reply = orjson.dumps({"id": job.number, "answer": job.what, **told})
-            self.served += 1
-        spent_ns = time.thread_time_ns() - began_ns
-        self._turns.charge(bot, max(sum(map(len, parts)), spent_ns * WORK_BYTES_PER_MS // 1_000_000))
-        if not self._outbox.send(job.route, [reply, *parts], now_ns):
-            self._turns.drop(bot)
-        return 1
-
-    def _ready(self, job: _Job, now_ns: int) -> bool:
-        return now_ns - job.heard_ns > BEHIND_NS or self._caught_up(job)
-
-    def _caught_up(self, job: _Job) -> bool:
-        """Has the snapshot cache taken in what the log held when this was asked? With no log the answer says so."""
-        if job.what != "snapshot":
-            return True
-        try:
-            state = self._following.state
-        except ControlError:
-            return True
-        return state.epoch != job.epoch or state.reached(job.position)
-
-    def _work_snapshot(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
-        state = self._following.state
-        selection = Selection.of(asked.get("patterns", ["*"]), asked.get("schemas"))
-        chunk = self._snapshots.chunk(state, selection, asked.get("from", 0))
-        told = {"epoch": state.epoch, "seq": chunk.seq, "next": chunk.next, "incomplete": chunk.incomplete}
-        return told, chunk.parts
-
-    def _work_replay(self, asked: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
-        return self._following.replay.answer(parse_replay(asked))
 
     # --- the answers ----------------------------------------------------------------------------------------------
 
@@ -274,6 +184,11 @@ class Control:
         with contextlib.suppress(ControlError):
             next_seq = self._open_log().next_seq
         return {"ok": True, "next_seq": next_seq}
+
+    def _told(self, number: int | str | None, what: str, told: dict[str, Any]) -> bytes:
+        reply = orjson.dumps({"id": number, "answer": what, **told})
+        self.served += 1
+        return reply
 
     def _refusal(self, number: int | str | None, why: str, error: Exception | None = None) -> bytes:
         self.refused += 1

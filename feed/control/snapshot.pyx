@@ -100,7 +100,7 @@ cdef class Snapshots:
                 self.runs.topic(topic_id, entry, state.topics[topic_id].seq, topic_seq, state.books.books[topic_id].ts_in)
                 and (topic_seq == 0 or self._book(state.books, topic_id))
             )
-        last = state.last(topic_id)
+        last = state.lasts.last(topic_id)
         if last == NULL:
             return self.runs.topic(topic_id, entry, state.topics[topic_id].seq, topic_seq, 0)
         memcpy(&head, last, TC_FRAME_HEADER)

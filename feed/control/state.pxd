@@ -3,19 +3,19 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from feed.control.books cimport Books
+from feed.control.lasts cimport Lasts
 from feed.control.layout cimport tc_state_header, tc_state_topic
 from feed.log.reader cimport LogReader
 
 
 cdef class State:
-    # --- the file, valid until close() ---
-    cdef uint8_t* file
-    cdef tc_state_header* header
-    cdef tc_state_topic* topics
-    cdef size_t slots_at, entries_reserved, slots_reserved     # bytes of the file
+    # --- what outlives this process; valid until close() ---
+    cdef Lasts lasts
+    cdef Books books
+    cdef tc_state_header* header        # of `lasts`
+    cdef tc_state_topic* topics         # by topic id, header.topics of them
     # --- what only this process has ---
     cdef LogReader reader
-    cdef Books books
     cdef uint32_t* leaders              # by topic id: the first topic of the same symbol
     cdef uint32_t* symbols              # hash table of leaders, by symbol; topic id + 1
     cdef uint64_t* expected             # by topic id: its last topic_seq when this reader came in, or came in again
@@ -26,20 +26,16 @@ cdef class State:
     cdef uint64_t roll_at               # books begin anew before the record of this seq; 0: no roll is due
     cdef bint retiring                  # and topics are retired then
     cdef bint settling                  # records may have gone by that nothing in the log tells of any more
-    cdef uint32_t revived               # topics that came back since living() looked
+    cdef uint32_t revived               # topics that came back since they were last looked for
     cdef readonly uint64_t overruns     # times this reader was overtaken
     cdef readonly uint64_t misfits      # records whose size is not their schema's
-    cdef readonly uint64_t unkept       # topics for which there was no room in shared memory
     cdef readonly uint32_t retired_symbols
-    cdef object _fd, _map, _memory, _path
+    cdef object _memory
 
     cdef int take(self, uint32_t frames) noexcept nogil         # TAKE_*
-    # The log frame of a topic's last record; NULL: none is kept.
-    cdef const uint8_t* last(self, uint32_t topic_id) noexcept nogil
     # Is what is kept of a topic not all there is to know of its state?
     cdef bint incomplete(self, uint32_t topic_id) noexcept nogil
 
-    cdef bint _keep(self, tc_state_topic* topic, const void* frame, uint32_t nbytes, uint64_t at) noexcept nogil
     cdef void _expect(self) noexcept nogil
     cdef void _settle(self) noexcept nogil
     cdef bint _settled(self) noexcept nogil
@@ -47,4 +43,3 @@ cdef class State:
     cdef void _retire(self, bint rolling) noexcept nogil
     cdef void _roll_over(self) noexcept nogil
     cdef void _go_back(self) noexcept nogil
-    cdef bint _sound(self) noexcept nogil

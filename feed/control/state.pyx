@@ -10,42 +10,27 @@ What can't be known is said: whoever comes in behind the beginning, or is overta
 table of the last topic_seqs, once it has read on to where that table stood (`settled`).
 """
 
-import errno
-import fcntl
-import logging
 import mmap
-import os
 from pathlib import Path
 
 from libc.stdint cimport uint16_t
 from libc.string cimport memcmp, memcpy, memset
 
-from feed.control.layout cimport (
-    TC_BOOK_HOLED,
-    TC_BOOK_TOO_LARGE,
-    TC_STATE_FIRST,
-    TC_STATE_HEADER_BYTES,
-    TC_STATE_MAGIC,
-    TC_STATE_NONE,
-    TC_STATE_SECOND,
-    tc_keep_order,
-)
-from feed.log.fences cimport tc_publish, tc_publish32, tc_read_published, tc_read_published32
+from feed.control.lasts cimport is_state
+from feed.control.layout cimport TC_BOOK_HOLED, TC_BOOK_TOO_LARGE, TC_STATE_NONE
+from feed.log.fences cimport tc_publish, tc_read_published, tc_read_published32
 from feed.log.layout cimport TC_FRAME_HEADER, TC_KIND_RECORD, TC_KIND_TOPIC, TC_SYMBOL_MAX, tc_log_frame, tc_topic_entry
 from feed.wire.frames cimport tc_wire_log_header
 from feed.wire.records cimport (
-    TC_SCHEMA_BBO,
-    TC_SCHEMA_BOOK,
     TC_SCHEMA_DEFINITION,
     TC_SCHEMA_ORDER,
-    TC_SCHEMA_QUOTE,
     TC_SCHEMA_STATUS,
     tc_order,
     tc_record_bytes,
 )
 
 from feed.control.books import Books
-from feed.errors import LogBusy, LogSpace
+from feed.control.lasts import Lasts
 from feed.log.reader import LogReader
 
 cdef extern from *:
@@ -62,11 +47,7 @@ cdef enum:
     TAKE_ROLL = 4           # the next frame is the first of a session
 
 cdef enum:
-    RESERVE = 1024 * 1024   # bytes of shared memory taken at a time
-    RECORD_MAX = 520
     AHEAD = 1024            # bytes of the log that are called for before they are read
-
-log = logging.getLogger("tickcast.control")
 
 
 cdef class State:
@@ -82,11 +63,12 @@ cdef class State:
         :raises LogSpace: shared memory is too small; also from follow().
         """
         cdef State self = State.__new__(State)
-        self._path = Path(directory) / "state"
         self.reader = LogReader.open(directory, name="control.state")
         try:
-            self._take_up(now_ns)
-            self._remember(orders)
+            self.lasts = Lasts.open(directory / "state", reader=self.reader, now_ns=now_ns)
+            self.header = self.lasts.header
+            self.topics = self.lasts.topics
+            self._remember(directory / "books", orders)
             self.learn()
         except BaseException:
             self.close()
@@ -96,16 +78,11 @@ cdef class State:
         return self
 
     def close(self) -> None:
-        if self.reader is not None:
-            self.reader.close()
-        self.file = NULL
         self.header = NULL
-        self._map = None
-        if self.books is not None:
-            self.books.close()
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        self.topics = NULL
+        for each in (self.books, self.lasts, self.reader):
+            if each is not None:
+                each.close()
 
     # --- tailing ----------------------------------------------------------------------------------------------------
 
@@ -142,6 +119,7 @@ cdef class State:
         cdef tc_wire_log_header head        # the same bytes
         cdef tc_state_topic* topic
         cdef tc_order order
+        cdef uint8_t* beside
         cdef uint64_t at
         while frames:
             frames -= 1
@@ -167,9 +145,13 @@ cdef class State:
                     if not self.reader.intact(at):
                         return TAKE_LOST
                     self.books.apply(head.topic_id, head.topic_seq, head.seq, head.ts_in, head.flags, &order)
-                elif topic.slots and head.topic_seq > topic.topic_seq:
-                    if not self._keep(topic, frame, head.length, at):
-                        return TAKE_LOST
+                elif head.topic_seq > topic.topic_seq:
+                    beside = self.lasts.beside(topic)
+                    if beside != NULL:
+                        memcpy(beside, frame, head.length)
+                        if not self.reader.intact(at):
+                            return TAKE_LOST
+                        self.lasts.turn(topic)
                 if head.topic_seq > topic.topic_seq:
                     topic.seq = head.seq
                     tc_publish(&topic.topic_seq, head.topic_seq)
@@ -180,21 +162,6 @@ cdef class State:
             self.reader.seq = head.seq + (head.kind == TC_KIND_RECORD)
         return TAKE_FULL
 
-    cdef bint _keep(self, tc_state_topic* topic, const void* frame, uint32_t nbytes, uint64_t at) noexcept nogil:
-        cdef bint second = topic.current == TC_STATE_FIRST
-        memcpy(self.file + 8 * <size_t>topic.slots + (topic.slot_bytes if second else 0), frame, nbytes)
-        if not self.reader.intact(at):
-            return False
-        tc_publish32(&topic.current, TC_STATE_SECOND if second else TC_STATE_FIRST)
-        tc_keep_order()
-        return True
-
-    cdef const uint8_t* last(self, uint32_t topic_id) noexcept nogil:
-        cdef const tc_state_topic* topic = &self.topics[topic_id]
-        if topic.current == TC_STATE_NONE:
-            return NULL
-        return self.file + 8 * <size_t>topic.slots + (topic.slot_bytes if topic.current == TC_STATE_SECOND else 0)
-
     cdef bint incomplete(self, uint32_t topic_id) noexcept nogil:
         cdef const tc_state_topic* topic = &self.topics[topic_id]
         if topic.schema == TC_SCHEMA_ORDER:
@@ -202,7 +169,7 @@ cdef class State:
                 self.books.books[topic_id].standing == TC_BOOK_HOLED
                 or self.books.books[topic_id].standing == TC_BOOK_TOO_LARGE
             )
-        return _keeps(topic.schema) and topic.topic_seq != 0 and topic.current == TC_STATE_NONE
+        return is_state(topic.schema) and topic.topic_seq != 0 and topic.current == TC_STATE_NONE
 
     # --- coming in, and coming in again -----------------------------------------------------------------------------
 
@@ -258,30 +225,14 @@ cdef class State:
     # --- topics -----------------------------------------------------------------------------------------------------
 
     def learn(self) -> None:
-        """Set up the topics that the log has and this has not."""
+        """Set up the topics that the log has and this has not. Raises LogSpace."""
         cdef uint32_t count = min(tc_read_published32(&self.reader.header.topic_count), self.header.max_topics)
-        cdef tc_state_topic* topic
-        cdef size_t nbytes
-        cdef uint32_t i = self.header.topics
-        while i < count:
-            self._reserve_entries(i + 1)
-            topic = &self.topics[i]
-            memset(topic, 0, sizeof(tc_state_topic))
-            topic.schema = self.reader.topic_entries[i].schema
-            topic.seq = self.reader.seq
-            if topic.schema == TC_SCHEMA_ORDER:
+        cdef uint32_t i
+        for i in range(self.header.topics, count):
+            if self.reader.topic_entries[i].schema == TC_SCHEMA_ORDER:
                 self.books.reserve(i)
-            if _keeps(topic.schema):
-                nbytes = TC_FRAME_HEADER + tc_record_bytes(topic.schema)
-                if self._reserve_slots(2 * nbytes):
-                    topic.slots = <uint32_t>((self.slots_at + self.header.slots_used) // 8)
-                    topic.slot_bytes = <uint16_t>nbytes
-                    self.header.slots_used += 2 * nbytes
-                else:
-                    self.unkept += 1
-            i += 1
-            tc_publish32(&self.header.topics, i)
-            self._leader(i - 1)
+            self.lasts.add(self.reader.topic_entries[i].schema, self.reader.seq)
+            self._leader(i)
 
     def retired(self, topic_id: int) -> bool:
         """Had the topic no record for a whole session?"""
@@ -371,6 +322,11 @@ cdef class State:
         return self.header.rolled_ns
 
     @property
+    def unkept(self) -> int:
+        """Topics for whose last record there was no room."""
+        return self.lasts.unkept
+
+    @property
     def books_given_up(self) -> int:
         """How often a book was given up for want of room."""
         return self.books.given_up
@@ -380,119 +336,7 @@ cdef class State:
         """Will this log never have another frame?"""
         return self.reader.closed()
 
-    # --- the file ---------------------------------------------------------------------------------------------------
-
-    def _take_up(self, now_ns: int) -> None:
-        """Map the file that is there, if it is of this log, else an empty one."""
-        cdef uint32_t max_topics = self.reader.header.max_topics
-        cdef size_t nbytes
-        self.slots_at = (TC_STATE_HEADER_BYTES + max_topics * sizeof(tc_state_topic) + 4095) & ~<size_t>4095
-        nbytes = self.slots_at + 2 * <size_t>max_topics * (TC_FRAME_HEADER + RECORD_MAX)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LogBusy(
-                "another process keeps the snapshot cache of this feed", holder=0, where=str(self._path),
-                remedy="Two control agents for one feed: stop one",
-            ) from None
-        if os.fstat(self._fd).st_size == nbytes:
-            self._map_file(nbytes)
-            if self._sound():
-                self._reserve_entries(self.header.topics)
-                if self.header.slots_used == 0 or self._reserve_slots(0):
-                    self._repair()
-                    return
-        os.ftruncate(self._fd, 0)
-        os.ftruncate(self._fd, nbytes)
-        self._map_file(nbytes)
-        self._reserve_entries(0)
-        self.header.max_topics = max_topics
-        self.header.epoch = self.reader.header.epoch
-        self.header.rolled_ns = now_ns
-        tc_publish(&self.header.magic, TC_STATE_MAGIC)
-
-    def _map_file(self, nbytes: int) -> None:
-        self._map = mmap.mmap(self._fd, nbytes)
-        cdef uint8_t[::1] view = self._map
-        self.file = &view[0]
-        self.header = <tc_state_header*>self.file
-        self.topics = <tc_state_topic*>(self.file + TC_STATE_HEADER_BYTES)
-        self.entries_reserved = 0
-        self.slots_reserved = self.slots_at
-
-    cdef bint _sound(self) noexcept nogil:
-        """Is this the state of this log, as far as one can see? Pages that were never written read as zero."""
-        cdef size_t room = 2 * <size_t>self.reader.header.max_topics * (TC_FRAME_HEADER + RECORD_MAX)
-        cdef size_t begin
-        cdef uint32_t i
-        cdef tc_state_topic* topic
-        if (
-            tc_read_published(&self.header.magic) != TC_STATE_MAGIC or self.header.epoch != self.reader.header.epoch
-            or self.header.max_topics != self.reader.header.max_topics or self.header.slots_used > room
-            or self.header.topics > tc_read_published32(&self.reader.header.topic_count)
-        ):
-            return False
-        for i in range(self.header.topics):
-            topic = &self.topics[i]
-            if topic.schema != self.reader.topic_entries[i].schema or topic.current > TC_STATE_SECOND:
-                return False
-            begin = 8 * <size_t>topic.slots
-            if topic.slots == 0:
-                if topic.current != TC_STATE_NONE:
-                    return False
-            elif (
-                topic.slot_bytes != TC_FRAME_HEADER + tc_record_bytes(topic.schema) or begin < self.slots_at
-                or begin + 2 * topic.slot_bytes > self.slots_at + self.header.slots_used
-            ):
-                return False
-        return True
-
-    def _repair(self) -> None:
-        """A record may have become current without its number: its writer was killed in between."""
-        cdef tc_wire_log_header head
-        cdef uint32_t i
-        for i in range(self.header.topics):
-            if self.last(i) != NULL:
-                memcpy(&head, self.last(i), TC_FRAME_HEADER)
-                if head.topic_seq > self.topics[i].topic_seq:
-                    self.topics[i].seq = head.seq
-                    self.topics[i].topic_seq = head.topic_seq
-
-    def _reserve_entries(self, count: int) -> None:
-        """Take shared memory for so many entries: a store into a page that can't be had would be the end (SIGBUS)."""
-        cdef size_t end = TC_STATE_HEADER_BYTES + <size_t>count * sizeof(tc_state_topic)
-        cdef size_t upto
-        if end > self.entries_reserved:
-            upto = min(end + RESERVE, self.slots_at)
-            try:
-                os.posix_fallocate(self._fd, self.entries_reserved, upto - self.entries_reserved)
-            except OSError as error:
-                raise LogSpace(
-                    "no room in shared memory for the snapshot cache", expected=f"{upto} bytes", found=error.strerror,
-                    where=str(self._path), remedy="Enlarge /dev/shm, or set a smaller log.bytes",
-                ) from None
-            self.entries_reserved = upto
-
-    def _reserve_slots(self, more: int) -> bool:
-        """The same for slots; false where there is no room."""
-        cdef size_t end = self.slots_at + self.header.slots_used + <size_t>more
-        cdef size_t upto
-        if end <= self.slots_reserved:
-            return True
-        upto = min(end + RESERVE, <size_t>len(self._map))
-        try:
-            os.posix_fallocate(self._fd, self.slots_reserved, upto - self.slots_reserved)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            if not self.unkept:
-                log.warning("no room in shared memory for the last records of all topics: snapshots say which they lack")
-            return False
-        self.slots_reserved = upto
-        return True
-
-    def _remember(self, orders: int) -> None:
+    def _remember(self, path: Path, orders: int) -> None:
         """The books, and what only this process knows; untouched pages of it cost nothing."""
         cdef size_t n = self.header.max_topics
         cdef size_t hashed = 16
@@ -500,7 +344,7 @@ cdef class State:
         while hashed < 2 * n:
             hashed *= 2
         self.books = Books.open(
-            self._path.with_name("books"), epoch=self.header.epoch, limit=orders, max_topics=n,
+            path, epoch=self.header.epoch, limit=orders, max_topics=n,
             topics=[i for i in range(self.header.topics) if self.topics[i].schema == TC_SCHEMA_ORDER],
         )
         self._memory = mmap.mmap(-1, n * (8 + 4 + 1) + hashed * 4 + 8, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -514,10 +358,3 @@ cdef class State:
             self._leader(i)
         self._retire(False)
 
-
-cdef inline bint _keeps(uint16_t schema) noexcept nogil:
-    """Is the last record of this schema a state?"""
-    return (
-        schema == TC_SCHEMA_QUOTE or schema == TC_SCHEMA_BBO or schema == TC_SCHEMA_BOOK or schema == TC_SCHEMA_DEFINITION
-        or schema == TC_SCHEMA_STATUS
-    )

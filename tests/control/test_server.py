@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from feed import agent, clock, config
 from feed.control import Control
-from feed.control.server import BEHIND_NS, REQUEST_BYTES_MAX
+from feed.control.server import REQUEST_BYTES_MAX
+from feed.control.work import BEHIND_NS
 from feed.errors import AddressInUse
 from feed.log.writer import LogWriter
 from feed.metrics.counters import Counters
@@ -261,7 +262,7 @@ def test_every_piece_of_work_has_an_answer(writer: LogWriter, control: Control, 
     control.poll()
     now = clock.monotonic_ns()
     assert control.hear([b"me"], request_, now) is None
-    while control._turns:
+    while control._work:
         control.poll()
     ((words, *parts),) = sent
     answer = orjson.loads(words)
@@ -328,11 +329,11 @@ def test_questions_are_answered_before_work_that_came_first(
     quick = connect()
     for number, socket in enumerate(busy):
         socket.send(orjson.dumps({"id": number, "request": "replay", "patterns": ["*"], "from": 1}))
-    turn(control, lambda: len(control._turns) + control.served == 5)
+    turn(control, lambda: len(control._work) + control.served == 5)
     quick.send(b'{"id": 1, "request": "directory"}')
     turn(control, lambda: quick.poll(0) != 0)
-    assert control._turns  # not all work was done before it
-    turn(control, lambda: not control._turns)
+    assert control._work  # not all work was done before it
+    turn(control, lambda: not control._work)
     for number, socket in enumerate(busy):
         assert orjson.loads(socket.recv_multipart()[0])["id"] == number
 
@@ -395,7 +396,7 @@ def test_a_greedy_bot_waits_for_its_allowance_and_the_others_do_not(settings_: F
     began = clock.monotonic_ns()
     for number in range(4):
         greedy.send(replay)
-        turn(control, lambda: control._turns.wait_ns(clock.monotonic_ns()) is not None or greedy.poll(0) != 0)
+        turn(control, lambda: control._work.wait_ns(clock.monotonic_ns()) is not None or greedy.poll(0) != 0)
         modest.send(b'{"id": 2, "request": "replay", "topics": [["quote", "A", 7, 7]], "from": 1}')
         turn(control, lambda: modest.poll(0) != 0)
         assert len(modest.recv_multipart()) == 2
@@ -413,7 +414,7 @@ def test_who_has_gone_is_forgotten(writer: LogWriter, control: Control, connect:
     control.poll()
     route = [b"nobody"]
     assert control.hear(route, b'{"id": 1, "request": "replay", "patterns": ["*"]}', clock.monotonic_ns()) is None
-    turn(control, lambda: not control._turns)
+    turn(control, lambda: not control._work)
     assert control._outbox.dropped == 1
 
 
@@ -428,8 +429,8 @@ def test_a_snapshot_that_the_cache_does_not_catch_up_for_is_refused(
     monkeypatch.setattr(control._outbox, "send", lambda route, answer, now: sent.extend(answer) or True)
     asked_ns = clock.monotonic_ns()
     assert control.hear([b"bot"], b'{"id": 1, "request": "snapshot"}', asked_ns) is None
-    assert control._work(asked_ns) == 0
-    assert control._work(asked_ns + BEHIND_NS + 1) == 1
+    assert control._work.do(asked_ns) == 0
+    assert control._work.do(asked_ns + BEHIND_NS + 1) == 1
     assert orjson.loads(sent[0])["refused"] == "behind"
 
 
