@@ -13,9 +13,11 @@ import mmap
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -76,9 +78,8 @@ def run(log: Path, folder: Path, said: memoryview) -> None:
             time.sleep(0.0005)
 
 
-def prove(folder: Path) -> tuple[int, int]:
-    """The first and the last seq of an archive in which nothing is missing and every record is right."""
-    reader = StoreReader(folder)
+def prove(reader: StoreReader) -> tuple[int, int]:
+    """The first and the last seq of what it gives now, in which nothing is missing and every record is right."""
     first = last = 0
     while (block := reader.read_block()) is not None:
         assert not block.missing, f"{block.first_seq} to {block.last_seq} are missing: {block.missing}"
@@ -96,6 +97,59 @@ def _prove_block(block: Block) -> None:
     assert (ticks["seq"] == seqs).all()
     assert (ticks["topic_id"] == seqs % TOPICS).all()
     assert (ticks["record"] == records(block.first_seq, len(seqs))).all()
+
+
+class Nursery:
+    """The process that forks the children, as seen by who kills them."""
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / "said"
+        path.write_bytes(bytes(16))
+        with path.open("r+b") as f:
+            self._said = memoryview(mmap.mmap(f.fileno(), 16)).cast("Q")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.store.killed", str(path)],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+
+    @property
+    def durable_seq(self) -> int:
+        """What the children were told is durable."""
+        return self._said[0]
+
+    @property
+    def turns(self) -> int:
+        """How many the child has made."""
+        return self._said[1]
+
+    def begin(self, log: Path, folder: Path, *, anew: bool = False) -> None:
+        """Have a child go on with these, or begin with them."""
+        if anew:
+            self._said[0] = 0
+        self._said[1] = 0
+        self._child = int(self._ask(f"{log} {folder}"))
+
+    def kill(self) -> None:
+        os.kill(self._child, signal.SIGKILL)
+        assert self._ask("") == "1\n", "it ended by itself"
+
+    def _ask(self, line: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(line + "\n")
+        return self._process.stdout.readline()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with self._process as process:
+            assert process.stdin is not None
+            process.stdin.close()
 
 
 def main(path: Path) -> None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,11 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feed.store.folder import segments
+from feed.store.reader import StoreReader
 from feed.store.seal import compress
 from feed.store.writer import StoreWriter
 from tests.store.archive import Market, contents
 from tests.store.crash import Op, Recorder, Surface, put
-from tests.store.killed import prove
+from tests.store.killed import Nursery, prove
 
 SOAK = os.environ.get("TICKCAST_SOAK") == "1"
 
@@ -172,44 +169,46 @@ def test_a_compression_that_does_not_sync_is_found_out(market: Market, folder: P
         check_every(market, folder, ops)
 
 
-def test_killed_at_any_instant(tmp_path: Path) -> None:
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    root = Path(tempfile.mkdtemp(prefix="tickcast-test-", dir="/dev/shm"))
+    yield root
+    shutil.rmtree(root)
+
+
+def test_killed_at_any_instant(tmp_path: Path, shared: Path) -> None:
     """Feed and archive are killed together and go on where they were; the kernel keeps what they wrote."""
-    shared = Path(tempfile.mkdtemp(prefix="tickcast-test-", dir="/dev/shm"))
-    path = shared / "said"
-    path.write_bytes(bytes(16))
-    with path.open("r+b") as f:
-        said = memoryview(mmap.mmap(f.fileno(), 16)).cast("Q")
-    nursery = subprocess.Popen(
-        [sys.executable, "-m", "tests.store.killed", str(path)],
-        cwd=Path(__file__).parents[2],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        bufsize=1,
-    )
-    assert nursery.stdin is not None
-    assert nursery.stdout is not None
-    try:
+    with Nursery(shared) as nursery:
         for archive in range(20 if SOAK else 2):
-            said[0] = last = 0
+            last = 0
             folder = tmp_path / f"archive{archive}"
-            for _ in range(10 if SOAK else 8):
-                said[1] = 0
-                nursery.stdin.write(f"{shared / f'feed{archive}'} {folder}\n")
-                child = int(nursery.stdout.readline())
+            for i in range(10 if SOAK else 8):
+                nursery.begin(shared / f"feed{archive}", folder, anew=i == 0)
                 turns = random.choice((0, 0, 1, random.randrange(50)))
-                while said[1] < turns:
+                while nursery.turns < turns:
                     time.sleep(0.0005)
                 time.sleep(random.uniform(0, 0.01 if turns else 0.05))
-                os.kill(child, signal.SIGKILL)
-                nursery.stdin.write("\n")
-                assert nursery.stdout.readline() == "1\n", "it ended by itself"
-                first, reached = prove(folder)
+                nursery.kill()
+                first, reached = prove(StoreReader(folder))
                 assert first in {0, 1}
-                assert reached >= max(last, said[0])
+                assert reached >= max(last, nursery.durable_seq)
                 last = reached
-    finally:
-        nursery.stdin.close()
-        nursery.wait()
-        nursery.stdout.close()
-        shutil.rmtree(shared)
+
+
+def test_readers_of_a_writer_at_work_never_see_what_is_only_half_there(tmp_path: Path, shared: Path) -> None:
+    """It seals, compresses and syncs meanwhile. One reader follows it, others begin anywhere."""
+    folder = tmp_path / "archive"
+    with Nursery(shared) as nursery:
+        nursery.begin(shared / "feed", folder)
+        follower = StoreReader(folder, seq=1)
+        reached = 0
+        while nursery.turns < (5_000 if SOAK else 300):
+            first, last = prove(follower)
+            assert first in {0, reached + 1}
+            reached = max(reached, last)
+            if reached:
+                seq = random.randrange(max(1, reached - 5_000), reached + 1)
+                first, last = prove(StoreReader(folder, seq=seq))
+                assert first <= seq <= reached <= last
+        nursery.kill()
+        assert prove(follower)[0] in {0, reached + 1}
