@@ -7,8 +7,10 @@ only asks `stop`.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import threading
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from feed.clock import monotonic_ns, now_ns, set_timer_slack_ns
@@ -17,7 +19,7 @@ from feed.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["DRAIN_NS", "PARK_NS", "Agent", "Idle", "pin", "run"]
+__all__ = ["DRAIN_NS", "PARK_NS", "Agent", "Idle", "lower_priority", "pin", "run"]
 
 Idle = Literal["park", "spin", "yield"]
 
@@ -95,6 +97,13 @@ def pin(cpu: int) -> None:
         raise ConfigError(
             "this process may not run on that processor", expected=f"one of {allowed}", found=str(cpu), where="cpu"
         ) from None
+
+
+def lower_priority(by: int) -> None:
+    """Add to the niceness of this thread; threads that it starts inherit that. Linux keeps it for each thread."""
+    thread = threading.get_native_id()
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + by)
 
 
 def _turn(agents: Sequence[Agent], idle: str, stop: Callable[[], bool], beat: Callable[[int], None] | None) -> None:

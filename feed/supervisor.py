@@ -50,6 +50,9 @@ __all__ = ["agent_names", "build", "run"]
 log = logging.getLogger("tickcast.feed")
 
 START_S = 10.0
+UNHURRIED, UNHURRIED_NICE = frozenset({"archive", "control", "monitor"}), 5
+"""Agents that give way to those which a tick passes through."""
+
 HORIZON_AFTER_S = 2.0
 
 
@@ -79,9 +82,7 @@ def build(
         return Control(config, config.directory, counters)
     if name == "archive":
         from feed.archive.agent import Archive
-        from feed.archive.upkeep import AGENT_NICE, lower_priority
 
-        lower_priority(AGENT_NICE)
         return Archive(config, config.directory, counters)
     from feed.publish.zmq import ZmqPublisher
 
@@ -154,6 +155,8 @@ def _turn(names: list[str], config: FeedConfig, counters: Counters, stop: Callab
         for gauge in beats:
             gauge.set(wall_ns)
 
+    if names[0] in UNHURRIED:
+        agent.lower_priority(UNHURRIED_NICE)
     if names == ["monitor"]:
         from feed.monitor.server import serve
 

@@ -7,12 +7,11 @@ oldest first.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from feed.agent import lower_priority
 from feed.clock import now_ns
 from feed.errors import StoreError
 from feed.store.folder import segments
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from feed.store.folder import Segment
 
-__all__ = ["AGENT_NICE", "Durable", "Keep", "Upkeep", "expired", "lower_priority"]
+__all__ = ["Durable", "Keep", "Upkeep", "expired"]
 
 log = logging.getLogger("tickcast.archive")
 
@@ -35,8 +34,9 @@ LOOK_S = 1.0
 PAUSES_S = (1.0, 5.0, 30.0, 60.0)
 """After a failure, the second, ..."""
 
-AGENT_NICE, NICE = 5, 10
-"""How much less urgent the agent is than the feed, and how much less than the agent a thread for sealed segments."""
+NICE = 10
+"""How much less urgent than the agent a thread for sealed segments is."""
+
 JOIN_S = 0.2
 
 
@@ -188,13 +188,6 @@ def expired(
         gone.append(each)
         total -= sizes[each.path]
     return gone
-
-
-def lower_priority(by: int) -> None:
-    """Add to the niceness of this thread; threads that it starts inherit that. Linux keeps it for each thread."""
-    thread = threading.get_native_id()
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + by)
 
 
 def _size(path: Path) -> int:
