@@ -50,6 +50,7 @@ bench: setup
 	$(BIN)/feed bench throughput --transport tcp --batch 1 --api batch --vs libzmq-c
 	$(BIN)/feed bench throughput --transport tcp --api batch
 	$(BIN)/feed bench fanout --bots 24
+	$(BIN)/feed bench recovery
 
 lint: setup
 	$(BIN)/ruff check .

@@ -19,12 +19,16 @@ from typer.testing import CliRunner
 import feed
 from feed import cli, config
 from feed.archive.export import Report
+from feed.bench.recovery import Row
 from feed.bench.result import Result
 from feed.errors import ConfigError, HostError
 from feed.position import Position
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ["run", "demo", "replay", "export", "check", "stat", "bench latency", "bench throughput", "bench fanout"]
+COMMANDS = [
+    "run", "demo", "replay", "export", "check", "stat",
+    "bench latency", "bench throughput", "bench fanout", "bench recovery",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -45,10 +49,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[Any, ...], d
         counts = {"payload_bytes": 80, "ticks": 1000, "lost": 0, "ticks_per_s": 5000.0}
         return Result(peer=peer, p50_us=p50_us, detail=detail, **figures, **same, **counts)
 
+    joined = Row(
+        measure="join", what="late", engine="log", bots=1, rounds=1, ticks=5, lost=0, ms=1.5, bounds={"ms": 250}
+    )
     stubs: dict[str, dict[str, Any]] = {
         "feed.supervisor": {"run": does("run", 0)},
         "feed.demo": {"run": does("demo", 0)},
         "feed.bench.run": {"run": does("bench", [measured(None, 1.5, idle="spin"), measured("pyzmq", 1234.5)])},
+        "feed.bench.recovery.run": {"run": does("recovery", [joined])},
         "feed.archive.export": {"export": does("export", Report([Path("ticks")], 1234, ["missing: some"]))},
         "feed.store.excerpt": {"Excerpt": does("excerpt", None)},
         "feed.monitor.stat": {"snapshot": does("snapshot", {"x": 1}), "render": does("render", Text("drawn"))},
@@ -202,6 +210,17 @@ def test_stat_is_drawn_once_or_is_json(calls: list[Any]) -> None:
     assert "drawn" in invoke("stat", "--interval", "0.1").output
     assert [name for name, _, _ in calls] == ["snapshot", "snapshot", "render"]
     assert orjson.loads(invoke("stat", "--json", "--interval", "0.1").output) == {"x": 1}
+
+
+def test_bench_recovery_is_told_what_and_where(calls: list[Any], tmp_path: Path) -> None:
+    shown = invoke("bench", "recovery", "--only", "join,fill", "--rounds", "3", "--dir", str(tmp_path))
+    assert shown.exit_code == 0, shown.output
+    assert "≤ 250" in shown.stdout
+    ((_, (options, _), _),) = calls
+    assert (options.only, options.rounds, options.folder) == (("join", "fill"), 3, tmp_path)
+    (row,) = orjson.loads(invoke("bench", "recovery", "--json").stdout)
+    assert (row["measure"], row["ms"], row["holds"]) == ("join", 1.5, True)
+    assert len(calls[-1][1][0].only) == 6
 
 
 def test_bench_prints_a_table_or_one_json_array(calls: list[Any]) -> None:

@@ -73,7 +73,9 @@ class Child:
         deadline = time.monotonic() + timeout_s
         while b"\n" not in self._buffer:
             if not select.select([out], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise HostError("a benchmark process says nothing", found=f"{timeout_s:.1f} s", where=self.name)
+                raise HostError(
+                    "a benchmark process says nothing", found=f"{timeout_s:.1f} s{self._words()}", where=self.name
+                )
             piece = os.read(out.fileno(), 65_536)
             if not piece:
                 self._process.wait(5)

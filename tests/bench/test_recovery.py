@@ -30,7 +30,7 @@ SMALL = Options(
     log_bytes=8 << 20,
     join=Join(symbols=40, rate=2000),
     fill=Fill(ticks=1000, rate=5000, symbols=10),
-    stalled=Stalled(bots=4, rate=2000, symbols=20, window_s=0.3, hwm=50),
+    stalled=Stalled(bots=4, rate=2000, symbols=20, window_s=0.3, before=200, hwm=50),
     append=Append(ticks=200_000),
     catchup=Catchup(ticks=200_000, tcp_ticks=50_000),
     restart=Restart(rate=1000, symbols=10, steady_s=1.5),

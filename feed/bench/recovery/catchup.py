@@ -45,7 +45,7 @@ def measure(options: Options, progress: Callable[[str], None]) -> list[Row]:
     else, says how fast that is.
     """
     size, rounds = options.catchup, options.few
-    with Children(2 * options.log_bytes + _OTHER_BYTES) as children:
+    with Children(options.log_bytes + _OTHER_BYTES) as children:
         folder = children.folder(options.folder)
         progress(f"catchup: archives {size.ticks:,} ticks")
         with _archived(children, options.log_bytes, folder, size.ticks) as made:

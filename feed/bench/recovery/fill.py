@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["measure"]
 
-_OTHER_BYTES = 512 << 20
+_OTHER_BYTES = 256 << 20
 """The bot's notes: 40 bytes for each tick of some minutes."""
 
 _WARM_S = 1.5

@@ -35,12 +35,15 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stalled(msgspec.Struct, frozen=True, kw_only=True):
-    """`bots`, one of which is stopped for `window_s` at a time. `hwm`: so few frames that its queue is soon full."""
+    """`bots`, one of which is stopped. Before each window of `window_s`, `before` ticks go by: more than the kernel
+    keeps for one connection (some 4 MB), and with `hwm` frames its queue in the publisher is full too.
+    """
 
     bots: int = 24
-    rate: float = 5_000.0
+    rate: float = 10_000.0
     symbols: int = 100
     window_s: float = 3.0
+    before: int = 40_000
     hwm: int = 1_000
 
 

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorder", "sdk_lost"]
 
-_START_S = 60.0
+_START_S = 120.0
+"""For a bot among many that start at once."""
+
 _ANSWER_S = 60.0
-_WELL_S = 30.0
+_WELL_S = 60.0
+_BEHIND_NS = 100_000_000
 
 
 class Recorder:
@@ -52,11 +55,11 @@ class Recorder:
         return self.hear()
 
     def until_well(self) -> None:
-        """Until it is live, waits for nothing and has nothing waiting."""
+        """Until it is live, waits for nothing and is not behind; while ticks flow, some are always under way."""
 
         def well() -> bool:
             figures = self.figures()
-            return bool(figures["live"] and not figures["waiting"] and not figures["lag_ns"])
+            return bool(figures["live"] and not figures["waiting"] and figures["lag_ns"] < _BEHIND_NS)
 
         until(well, f"{self._out.stem} to catch up", _WELL_S)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["measure"]
 
-_OTHER_BYTES = 256 << 20
+_OTHER_BYTES = 64 << 20
 _WARM_S = 1.5
 _AGENTS = ("ingest", "publish.tcp", "control")
 _ASK_S = 0.1

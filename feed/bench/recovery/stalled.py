@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["measure"]
 
-_OTHER_BYTES = 512 << 20
+_OTHER_BYTES = 128 << 20
 _WARM_S = 1.0
 _REST_S = 0.5
 
@@ -45,8 +45,8 @@ class _Memory:
 def measure(options: Options, progress: Callable[[str], None]) -> list[Row]:
     """How late all the others' ticks are while one tcp bot stands still, beside a window in which it runs.
 
-    Every other bot is on shm and on tcp; each has ten symbols, from busy to quiet, and the one that is stopped has all:
-    so it is the one for whom most piles up.
+    Every other bot is on shm and on tcp. Each has nine of the quieter symbols; the one that is stopped has all, so that
+    its queues are full, and what comes on top is dropped for it, when the window begins.
     """
     size = options.stalled
     what = f"1 of {size.bots} bots stopped, {size.rate:,.0f} ticks/s"
@@ -68,7 +68,8 @@ def measure(options: Options, progress: Callable[[str], None]) -> list[Row]:
             progress(f"stalled, {i + 1} of {options.rounds}: {what}")
             running = _window(size.window_s) if i % 2 else None
             os.kill(stopped.pid, signal.SIGSTOP)
-            time.sleep(_REST_S)
+            full = feed.log().next_seq + size.before
+            feed.until(lambda full=full: feed.log().next_seq >= full, "to go on")  # type: ignore[misc]
             still = _window(size.window_s)
             now = _Memory(rss_bytes(publisher), rss_bytes(stopped.pid))
             os.kill(stopped.pid, signal.SIGCONT)
@@ -87,7 +88,7 @@ def _start(children: Children, feed: Daemon, bots: int, symbols: int) -> list[Re
     started = [
         Recorder(
             children, feed, f"bot{i}", "tcp" if i % 2 else "shm",
-            symbols=tuple(names[k] for k in plan.wanted(i, symbols)) if i < bots - 1 else tuple(names),
+            symbols=tuple(names[k] for k in plan.wanted(i, symbols)[1:]) if i < bots - 1 else tuple(names),
         )
         for i in range(bots)
     ]  # fmt: skip
