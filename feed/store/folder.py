@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from feed.clock import now_ns
-from feed.errors import ArchiveBusy, CallerError, LogBusy
-from feed.log import lifetime
+from feed.errors import ArchiveBusy, CallerError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +20,7 @@ COMPRESSED = ".zst"
 UNFINISHED = ".part.zst"
 _NAME = re.compile(r"(\d{20})-(\d{20})\.ticks(\.zst)?")
 
+_PID_BYTES = 20
 _SETTLED_NS = 1_000_000_000
 _HIGHEST = str((1 << 64) - 1)
 
@@ -88,20 +91,29 @@ class Folder:
 
 
 def hold(folder: Path) -> int:
-    """Become the folder's one writer for the life of the descriptor that this gives.
+    """Become the folder's one writer for the life of the descriptor that this gives: the kernel frees the lock however
+    its holder dies.
 
     :raises ArchiveBusy: another process is.
+    :raises OSError: the folder cannot be written.
     """
+    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
-        return lifetime.hold(folder / "lock")
-    except LogBusy as e:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = int(os.pread(fd, _PID_BYTES, 0) or b"0")
+        os.close(fd)
         raise ArchiveBusy(
             "this archive has a writer already",
-            holder=e.holder,
-            found=f"process {e.holder}",
+            holder=holder,
+            found=f"process {holder}",
             where=str(folder),
-            remedy=f"Stop it (kill {e.holder}) or give this feed another archive.path or feed.name",
+            remedy=f"Stop it (kill {holder}) or give this feed another archive.path or feed.name",
         ) from None
+    # The lock holds without it, and the disk may be full.
+    with contextlib.suppress(OSError):
+        os.pwrite(fd, str(os.getpid()).ljust(_PID_BYTES).encode(), 0)
+    return fd
 
 
 def _segment(path: Path) -> Segment | None:

@@ -64,7 +64,7 @@ class StoreWriter:
         """Where to go on in this epoch; 0: nothing yet."""
     @property
     def durable_seq(self) -> int:
-        """All records up to here are on the disk, or recorded as missing; 0: none."""
+        """All records up to here are on the disk, or a reader is told that they are missing; 0: none."""
     @property
     def written_seq(self) -> int:
         """The last seq that is written, durable or not; 0: none."""

@@ -75,6 +75,8 @@ cdef class StoreWriter:
             self._free()
 
     def begin(self, epoch: int, topics: Iterable[tuple[int, str, str]]) -> None:
+        if self._lock is None:
+            raise CallerError("this writer is closed")
         if not 0 < epoch <= UINT64_MAX:
             raise CallerError("no such epoch", expected="ns since 1970", found=epoch)
         if self._tail.epoch == <uint64_t>epoch:

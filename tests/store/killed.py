@@ -84,12 +84,13 @@ def prove(reader: StoreReader) -> tuple[int, int]:
     while (block := reader.read_block()) is not None:
         assert not block.missing, f"{block.first_seq} to {block.last_seq} are missing: {block.missing}"
         assert first == 0 or block.first_seq == last + 1
-        _prove_block(block)
+        prove_block(block)
         first, last = first or block.first_seq, block.last_seq
     return first, last
 
 
-def _prove_block(block: Block) -> None:
+def prove_block(block: Block) -> None:
+    """Every record of a block of frames is the one that its number says."""
     frames = np.frombuffer(block.data, FRAME)
     ticks = frames[frames["kind"] == 0]
     seqs = np.arange(block.first_seq, block.last_seq + 1)

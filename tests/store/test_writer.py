@@ -7,14 +7,17 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from feed.errors import ArchiveBusy, CallerError
 from feed.log.reader import LogReader
+from feed.log.writer import LogWriter
 from feed.store.folder import segments
 from feed.store.reader import StoreReader
 from feed.store.writer import StoreWriter
 from tests.store.archive import TOPIC, Gone, Market, blocks, contents, frames
+from tests.store.killed import TOPICS, prove_block, records
 
 
 def test_what_waits_in_the_log_is_appended_once_and_in_order(market: Market, folder: Path) -> None:
@@ -203,6 +206,9 @@ def test_a_caller_that_is_wrong_is_told(market: Market, folder: Path) -> None:
         market.reader.close()
         with pytest.raises(CallerError):
             writer.take(market.reader)
+        writer.close()
+        with pytest.raises(CallerError, match="closed"):
+            writer.begin(market.epoch, [])
 
 
 def test_a_second_writer_is_refused_and_told_who_is_there(folder: Path) -> None:
@@ -219,6 +225,7 @@ def test_a_second_writer_is_refused_and_told_who_is_there(folder: Path) -> None:
         with pytest.raises(ArchiveBusy, match=str(other.pid)) as refused:
             StoreWriter(folder)
         assert refused.value.holder == other.pid
+        assert (folder / "lock").read_text().strip() == str(other.pid)
         other.kill()
     StoreWriter(folder).close()
 
@@ -248,3 +255,44 @@ def test_another_thread_may_sync_meanwhile(market: Market, folder: Path) -> None
         assert seen == sorted(seen)
         assert writer.sync() == 4000
         assert contents(folder).seqs(market.epoch) == list(range(1, 4001))
+
+
+def test_one_that_is_lapped_all_the_time_writes_nothing_wrong(tmp_path: Path, folder: Path) -> None:
+    """The log's writer runs at full speed over 1 MiB: most is overwritten before, and some while, it is copied."""
+    done = threading.Event()
+    log = LogWriter.open(tmp_path / "feed", log_bytes=1 << 20, max_topics=64)
+    reader = LogReader.open(tmp_path / "feed", start="begin")
+    for i in range(TOPICS):
+        log.topic("quote", f"S{i}")
+
+    def publish() -> None:
+        while not done.is_set():
+            ids = (np.arange(log.next_seq, log.next_seq + 20_000) % TOPICS).astype(np.uint32)
+            log.publish_batch(ids, records(log.next_seq, 20_000).view(np.uint8).ravel(), 80)
+
+    publisher = threading.Thread(target=publish)
+    with StoreWriter(folder, segment_bytes=1 << 20) as writer:
+        writer.begin(log.epoch, [(i, *reader.topic(i)) for i in range(reader.topic_count)])
+        publisher.start()
+        taken = holes = 0
+        while taken < 50_000 or holes < 20:
+            before = writer.next_seq
+            n = writer.take(reader)
+            taken += n
+            holes += writer.next_seq - before > n
+        done.set()
+        publisher.join()
+        while writer.take(reader):
+            pass
+        last = log.next_seq - 1
+    expected = 1
+    for block in blocks(StoreReader(folder, seq=1)):
+        assert block.first_seq == expected
+        expected = block.last_seq + 1
+        if block.missing:
+            assert block.missing == "overrun"
+        else:
+            prove_block(block)
+    assert expected == last + 1
+    reader.close()
+    log.close(remove=True)
