@@ -38,6 +38,7 @@ cdef class Delivery:
     cdef bint has_parked
     cdef int pending                # what step() must be told has been dealt with
     cdef bint spin, stream
+    cdef uint64_t highest           # in stream order: seq of the last tick that went out in its place
     cdef readonly bint stopped
     cdef readonly uint64_t ticks    # delivered
     cdef readonly uint64_t last_lag_ns      # ts_bot - ts_sent of the last one, 0 if negative
@@ -61,7 +62,8 @@ cdef class Delivery:
     cdef uint64_t behind_ns         # which it is when a tick is older than that
     cdef uint32_t stops             # bit per schema id: its ticks are refused then
     cdef bint late
-    cdef dict carried               # (schema id, symbol) -> topic_seq due, from the link before
+    cdef dict carried               # (schema id, symbol) -> (topic_seq due, last known of), from the link before
+    cdef object untold              # gaps
     cdef object ready               # batches that are done
     cdef list blocks                # by schema id: blocks to fill again
     cdef list open_blocks           # those being filled, in the order of their first ticks
@@ -84,9 +86,15 @@ cdef class Delivery:
     cdef int overrun(self) except -1
     cdef int suspect_all(self) except -1
     cdef int judged(self) except -1
+    cdef dict numbering(self)
+    cdef list owed(self)
+    cdef int suspect_owed(self) except -1
+    cdef int begin_epoch(self, uint64_t before) except -1
     cdef int _mark(self, uint32_t topic, uint16_t schema_id, str symbol) except -1
     cdef void commit(self) noexcept nogil
     cdef void _hand(self, uint32_t topic, uint64_t topic_seq, uint64_t seq) noexcept nogil
     cdef int _hand_batches(self) except -1
+    cdef void place(self) noexcept nogil
     cdef int _commit_batches(self) except -1
     cdef int tell_gaps(self, list gaps) except -1
+    cdef int tell(self, list gaps) except -1

@@ -102,6 +102,7 @@ cdef class Delivery:
         self.blocks = [[] for _ in range(SCHEMAS_ROOM)]
         self.open_blocks = []
         self.carried = {}
+        self.untold = collections.deque()
         self.names = Names()
         self.met = set()
         self.order = TopicOrder()
@@ -128,16 +129,18 @@ cdef class Delivery:
         """
         cdef TopicOrder old = self.order
         before = self.order.epoch
+        joins = self.recovery.part() and epoch in (0, before)
         self.folded_before = self.folded
-        self.carried.update(self._numbering())
+        self.carried.update(self.numbering())
+        if epoch and before and epoch != before:
+            self.tell(self.owed())
         self.order = TopicOrder(cause)
         if epoch and before and epoch != before:
             self.order.begin(epoch, reborn=True)
-            self.carried = {}
         else:
             self.order.begin(epoch or before, reborn=old.reborn)
         self.order.duplicates, self.order.outdated = old.duplicates, old.outdated
-        self.order.guarded = self.position is not None
+        self.order.guarded = self.position is not None or any(last >= due for due, last in self.carried.values())
         if self.in_hand == IN_HAND_BATCHES and self.handed_marks == NULL:
             self.handed_marks, self.marks, self.mark_room = self.marks, NULL, 0
         self.names = Names()
@@ -154,13 +157,68 @@ cdef class Delivery:
         self.at = 0
         self.pending = 0
         if self.order.epoch != before and before:
-            self.seq = 1
-            if self.position is not None:
-                self.position.begin(self.order.epoch)
-                self.in_hand = IN_HAND_NOTHING
-            self.hooks.epoch(before, self.order.epoch)
+            self.begin_epoch(before)
+        if joins:
+            self.recovery.join()
         if self.carried:
             self.suspect_all()
+        if link.transport != "history":     # which brings it by itself
+            self.suspect_owed()
+
+    cdef int suspect_owed(self) except -1:
+        """What is known to be missing is asked for, whether this link ever has something of its topic or not."""
+        for key, (due, last) in list(self.carried.items()):
+            if due <= last:
+                try:
+                    topic = self.source.index_of_key(*key)
+                except LookupError:
+                    continue
+                if topic not in self.met:
+                    self.resolve(topic)
+        return 0
+
+    cdef dict numbering(self):
+        """Where each topic stands: (what is due, the last that is known of). What was judged and has not gone out is due."""
+        cdef uint32_t topic, i
+        cdef dict lasts = {}
+        for i in range(self.order.suspect_count):
+            lasts[self.order.suspects[i].topic] = self.order.suspects[i].last
+        if self.pending == STEP_VERDICT and self.verdict.what & IS_HOLE:
+            topic = self.verdict.topic
+            lasts[topic] = self.order.topics[topic].next - 1
+            self.order.topics[topic].next = self.verdict.first
+        elif self.at < self.run.count:
+            topic = self.run.topic
+            lasts[topic] = self.order.topics[topic].next - 1
+            self.order.topics[topic].next = self.run.topic_seq + self.at
+        known = {}
+        for topic, symbol in enumerate(self.names.symbols):
+            due = self.order.due(topic) if symbol is not None else 0
+            if due:
+                known[self.source.topic(topic)] = due, max(lasts.get(topic, 0), self.recovery.seen(topic))
+        return known
+
+    cdef list owed(self):
+        """The epoch is over: gaps of what is known of in topics that this link has not brought yet."""
+        gaps = [(key, due, last, "epoch") for key, (due, last) in self.carried.items() if due <= last]
+        self.carried = {}
+        return gaps
+
+    cdef int begin_epoch(self, uint64_t before) except -1:
+        """All numbers begin anew, in `order` already; nothing that is known of the old ones holds any more."""
+        self.seq = 1
+        self.highest = 0
+        self.carried = {}
+        self.repeated = 0
+        if self.position is not None:
+            self.position.begin(self.order.epoch)
+            self.order.guarded = True
+            self.in_hand = IN_HAND_NOTHING
+            self.handed_blocks = None
+            free(self.handed_marks)
+            self.handed_marks = NULL
+        self.hooks.epoch(before, self.order.epoch)
+        return 0
 
     def detach(self) -> Link:
         """Be attached to nothing; gives the link, for the caller to close."""
@@ -205,14 +263,6 @@ cdef class Delivery:
         """End every wait and every loop within 100 ms. May be called from another thread or a signal handler."""
         self.stopped = True
 
-    def _numbering(self) -> dict:
-        known = {}
-        for topic, symbol in enumerate(self.names.symbols):
-            due = self.order.due(topic) if symbol is not None else 0
-            if due:
-                known[self.source.topic(topic)] = due
-        return known
-
     # --- one step -----------------------------------------------------------------------------------------------------
 
     cdef int step(self) noexcept nogil:
@@ -223,6 +273,8 @@ cdef class Delivery:
         if self.pending:
             return self.pending
         if self.at < self.run.count:
+            if self.stream:
+                self.place()
             return LINK_RUN
         self.dry = False
         while True:
@@ -248,11 +300,18 @@ cdef class Delivery:
                 what = self.link.next(&self.run)
                 if what == LINK_RUN:
                     self.order.judge(&self.run, &self.verdict)
-                    if self.recovery.hold_count == 0 and self.run.seq > self.seq:
+                    # Not by what is of another epoch, was passed over, or has a hole before it; nor by a state that
+                    # stands for others: what came between them may go out behind it.
+                    if (
+                        self.run.seq > self.seq
+                        and self.verdict.what == 0
+                        and self.recovery.hold_count == 0
+                        and not self.run.flags & TC_FLAG_CONFLATED
+                    ):
                         self.seq = self.run.seq
             if what == LINK_RUN or self.mended:
                 self.at = self.verdict.skip
-                if self.run.folded or self.verdict.folded:
+                if (self.run.folded or self.verdict.folded) and not self.verdict.what & (IS_HELD | IS_FLUSH):
                     self.run.folded = self.verdict.folded
                     if self.run.folded:
                         self.run.flags |= TC_FLAG_CONFLATED
@@ -267,6 +326,8 @@ cdef class Delivery:
                         self.pending = STEP_VERDICT
                         return STEP_VERDICT
                 if self.at < self.run.count:
+                    if self.stream:
+                        self.place()
                     return LINK_RUN
                 continue
             self.run.count = 0
@@ -275,6 +336,7 @@ cdef class Delivery:
                 continue
             if what == LINK_NONE:
                 if self.order.suspect_count and self.order.settle(&self.verdict):
+                    self.run.seq = 0    # no run came behind the hole
                     self.pending = STEP_VERDICT
                     return STEP_VERDICT
                 self.dry = True
@@ -282,6 +344,15 @@ cdef class Delivery:
             if what != LINK_SKIPPED:
                 self.pending = what
             return what
+
+    cdef void place(self) noexcept nogil:
+        """In stream order what comes behind its place, having waited for something or been overtaken, is flagged."""
+        if self.run.flags & (TC_FLAG_REPLAYED | TC_FLAG_SNAPSHOT):
+            return
+        if self.run.seq < self.highest:
+            self.run.flags |= TC_FLAG_REPLAYED
+        else:
+            self.highest = self.run.seq
 
     cdef int event(self, int what) except -1:
         """Deal with what step() gave; nothing for LINK_NONE and LINK_SKIPPED."""
@@ -304,14 +375,15 @@ cdef class Delivery:
         wanted = bool(self.hooks.wanted(schema_id, symbol))
         if wanted:
             self.names.put(topic, sys.intern(symbol))
-            due = self.carried.pop(key, 0)
+            due, last = self.carried.pop(key, (0, 0))
             if due:
                 self.order.start(topic, due, True)
+                self.order.suspect(topic, last)
             else:
                 self.order.start(topic, *self.source.baseline(topic))
             if self.hooks.newest(schema_id):
                 self.order.newest(topic)
-            if self.recovery.joining:
+            if self.recovery.joining and not due:
                 self.recovery.new(topic)
             if self.position is not None:
                 self._mark(topic, schema_id, symbol)
@@ -331,20 +403,24 @@ cdef class Delivery:
             self.parked = self.run
             self.has_parked = True
             self.run.count = 0
-            return self.tell_gaps(self.recovery.abandon("epoch"))
+            gaps = self.recovery.abandon("epoch")
+            while self.order.settle(&verdict):
+                gaps.append((verdict.topic, verdict.first, verdict.last, "epoch"))
+            self.tell_gaps(gaps)
+            return self.tell(self.owed())
         if verdict.what & IS_EPOCH:
-            self.seq = 1
-            if self.position is not None:
-                self.position.begin(self.order.epoch)
-                self.order.guarded = True
-            self.hooks.epoch(0, self.order.epoch)
+            self.tell_gaps(self.recovery.abandon("epoch"))
+            self.begin_epoch(0)
         if not verdict.what & IS_HOLE:
             return 0
         topic = self.source.topic(verdict.topic)
         cause = CAUSES[verdict.cause]
         # In an answer a hole is what the feed itself no longer has; between what was kept it is as good as any.
-        if (self.mended and self.run.flags & TC_FLAG_REPLAYED) or not self.hooks.fills(topic, first, verdict.last, cause):
-            self.hooks.gap(topic, first, verdict.last, "expired" if self.mended else cause)
+        if self.mended and self.recovery.answering:
+            self.hooks.gap(topic, first, verdict.last, self.recovery.answered())
+            return 0
+        if not self.hooks.fills(topic, first, verdict.last, cause):
+            self.hooks.gap(topic, first, verdict.last, cause)
             return 0
         if self.order.topics[verdict.topic].newest:
             folded = <uint32_t>(verdict.last - first)
@@ -365,8 +441,9 @@ cdef class Delivery:
     def remember(self, Position position not None) -> None:
         """Keep `position` as ticks are dealt with, and go on where it stands."""
         self.position = position
+        self.order.begin(position.epoch)
         self.order.guarded = True
-        self.carried = position.dues()
+        self.carried = {key: (due, 0) for key, due in position.dues().items()}
         self.seq = position.seq
         self.repeated = position.handed
 
@@ -398,8 +475,13 @@ cdef class Delivery:
             self.position.header.handed = seq
 
     cdef int tell_gaps(self, list gaps) except -1:
-        for topic, first, last, cause in gaps:
-            self.hooks.gap(self.source.topic(topic), first, last, cause)
+        return self.tell([(self.source.topic(topic), first, last, cause) for topic, first, last, cause in gaps])
+
+    cdef int tell(self, list gaps) except -1:
+        # What hooks.gap() raises must not cost the others: they are told next time.
+        self.untold.extend(gaps)
+        while self.untold:
+            self.hooks.gap(*self.untold.popleft())
         return 0
 
     def _meet(self, topic: int) -> bool:
@@ -420,6 +502,7 @@ cdef class Delivery:
         for topic in range(len(self.names.symbols)):
             if self.names.symbols[topic] is not None:
                 self.order.suspect(topic, self.source.last_topic_seq(topic))
+                self.recovery.saw(topic, self.source.last_topic_seq(topic))
         return 0
 
     # --- waiting ----------------------------------------------------------------------------------------------------
@@ -649,7 +732,7 @@ cdef class Delivery:
             what = self.collect(most, &total)
             if what == STEP_BLOCK:
                 self.open_block(self.run.schema, most)
-            elif what in (LINK_TOPIC, STEP_CLOSE):
+            elif what == LINK_TOPIC:
                 self.event(what)
             elif total:
                 self.finish()
@@ -786,7 +869,8 @@ cdef class Delivery:
                     self.hooks.status(
                         symbol, record["action"], record["reason"], record["is_trading"].decode(), record["ts_event"])
         self.open_blocks.clear()
-        self.look(now, False)
+        if not self.pending:
+            self.look(now, False)
         return 0
 
 

@@ -115,7 +115,7 @@ cdef class TopicOrder:
                 self.outdated += max(run.count, <uint32_t>1)
                 out.what = IS_DROPPED
                 return 0
-            if self.held or (self.guarded and self.epoch):
+            if self.epoch and (self.held or self.guarded or self.suspect_count):
                 out.what = IS_FLUSH
                 return 0
             if self.epoch != 0:

@@ -25,6 +25,7 @@ ctypedef struct hold_t:
     uint64_t seq_from       # the missing lie at or above it, in the stream,
     uint64_t seq_to         # and below it; 0: not known
     uint64_t since_ns       # of the first look at it since there was progress; 0: none yet
+    uint64_t seen           # the last topic_seq that is known of, kept or not
     uint32_t folded         # ticks that the only one asked for stands for
     uint32_t state_before   # WAITS_STATE: of the order
     uint64_t next_before
@@ -36,6 +37,7 @@ cdef class Recovery:
     cdef TopicOrder order
     cdef Link link
     cdef readonly bint ready            # give() has something to do
+    cdef readonly bint answering        # the last run that it gave is an answer's, not one that was kept
     cdef hold_t* holds
     cdef uint32_t hold_count, hold_room
     cdef uint32_t* slots                # by topic: 1 + index in `holds`
@@ -54,10 +56,15 @@ cdef class Recovery:
     cdef uint64_t ask_at_ns, patience_ns
     cdef uint32_t tries
     cdef readonly bint joining          # states of new topics are awaited
+    cdef uint64_t joining_ns            # since when, without progress; 0: not looked at yet
     cdef bint refused                   # so was the last request
     cdef uint32_t turn                  # of the holds that go out
     cdef object cursor, rng, meet
 
+    # The last topic_seq that is known of in a topic that waits, 0: it does not.
+    cdef uint64_t seen(self, uint32_t topic) noexcept nogil
+    # The feed has given `last` in this topic, whether it comes here or not.
+    cdef void saw(self, uint32_t topic, uint64_t last) noexcept nogil
     # A live run of a held topic, to go out later.
     cdef void keep(self, const run_t* run) noexcept nogil
     cdef void keep_first(self, const run_t* run) noexcept nogil
@@ -70,6 +77,7 @@ cdef class Recovery:
     cdef void _let_go(self, hold_t* hold) noexcept nogil
     cdef void _drop(self, uint32_t index) noexcept nogil
     cdef bint _state(self, hold_t* hold, const run_t* run) noexcept nogil
+    cdef str answered(self)
     cdef list _give_up(self, hold_t* hold, str cause)
     cdef int _map(self, uint32_t theirs) except -1
     cdef int _open(self, uint32_t topic, uint32_t what) except -1

@@ -109,6 +109,7 @@ cdef class Recovery:
     def join(self) -> None:
         """Ask for the state of the topics; those that are new() wait for it."""
         self.joining = True
+        self.joining_ns = 0
         self.cursor = 0
 
     def new(self, topic: int) -> None:
@@ -141,12 +142,25 @@ cdef class Recovery:
         hold.seq_to = seq_to
         hold.since_ns = 0
         hold.folded = folded
+        self.saw(i, last)
         self.order.hold(i, first)
-        self.ask_at_ns = 0
+
+    cdef uint64_t seen(self, uint32_t topic) noexcept nogil:
+        cdef hold_t* hold = self._hold(topic)
+        return hold.seen if hold != NULL else 0
+
+    cdef void saw(self, uint32_t topic, uint64_t last) noexcept nogil:
+        cdef hold_t* hold = self._hold(topic)
+        if hold != NULL:
+            hold.seen = max(hold.seen, last)
 
     cdef void keep(self, const run_t* run) noexcept nogil:
         cdef hold_t* hold = self._hold(run.topic)
-        cdef kept_t* kept = self._copy(run) if hold != NULL else NULL
+        cdef kept_t* kept
+        if hold == NULL:
+            return
+        self.saw(run.topic, run.topic_seq + run.count - 1)
+        kept = self._copy(run)
         if kept == NULL:
             self.overflowed += 1
             return
@@ -155,10 +169,18 @@ cdef class Recovery:
         else:
             hold.head = kept
         hold.tail = kept
+        # Of a state only the newest matters: here it is.
+        if hold.what == WAITS_FILL and run.count and self.order.topics[run.topic].newest:
+            if run.topic_seq >= self.order.topics[run.topic].next:
+                self._let_go(hold)
 
     cdef void keep_first(self, const run_t* run) noexcept nogil:
         cdef hold_t* hold = self._hold(run.topic)
-        cdef kept_t* kept = self._copy(run) if hold != NULL else NULL
+        cdef kept_t* kept
+        if hold == NULL:
+            return
+        self.saw(run.topic, run.topic_seq + run.count - 1)
+        kept = self._copy(run)
         if kept == NULL:
             self.overflowed += 1
             return
@@ -209,23 +231,27 @@ cdef class Recovery:
         return "replay", fields
 
     def accept(self, words: dict, pieces: list, now_ns: int) -> None:
-        """The answer to the last request: `words` as the control protocol has them, `pieces` runs of log frames."""
+        """The answer to the last request: `words` as the control protocol has them, `pieces` runs of log frames.
+
+        One that is not as the protocol says counts as a refusal.
+        """
         asked, self.request = self.request, None
         if asked is None:
             return
-        self.refused = "error" in words
+        snapshot = asked[0] == "snapshot"
+        self.refused = not _sound(words, snapshot) or not (snapshot or words["epoch"] == self.order.epoch)
         if self.refused:
             self.tries += 1
             self.ask_at_ns = now_ns + int(min(TRY_NS << min(self.tries, 8), TRY_MAX_NS) * self.rng.uniform(0.5, 1.0))
             return
         self.tries = 0
         self.ask_at_ns = 0
-        snapshot = asked[0] == "snapshot"
-        if words.get("epoch") != self.order.epoch and self.order.epoch:
-            if snapshot:
-                self._end_joining()
+        if self.order.epoch == 0:
+            self.order.epoch = words["epoch"]   # the states are of it, whatever comes next
+        if words["epoch"] != self.order.epoch:
+            self._end_joining()
             return
-        self.answer = Answer(asked, words.get("epoch", 0), pieces, words)
+        self.answer = Answer(asked, words["epoch"], pieces, words)
         self.fill = _HistoryLink(self.answer, "fill", 0, FLAG_SNAPSHOT if snapshot else FLAG_REPLAYED)
         self.ready = True
 
@@ -268,9 +294,10 @@ cdef class Recovery:
             if run.flags & TC_FLAG_SNAPSHOT:
                 if self._state(hold, run):
                     verdict.what = verdict.skip = verdict.folded = 0
+                    self.answering = True
                     return MEND_RUN
                 continue
-            if hold.what != WAITS_FILL:
+            if hold.what != WAITS_FILL or run.topic_seq > hold.last:
                 continue
             if hold.folded:
                 if run.topic_seq != hold.last:
@@ -283,6 +310,7 @@ cdef class Recovery:
             self.filled += run.count - verdict.skip
             if self.order.topics[run.topic].next > hold.last:
                 self._let_go(hold)
+            self.answering = True
             return MEND_RUN
 
     cdef bint _state(self, hold_t* hold, const run_t* run) noexcept nogil:
@@ -297,6 +325,7 @@ cdef class Recovery:
         cdef hold_t* hold
         cdef kept_t* kept
         cdef uint32_t looked = 0
+        self.answering = False
         while looked < self.hold_count:
             self.turn += 1
             if self.turn >= self.hold_count:
@@ -318,6 +347,14 @@ cdef class Recovery:
                     return MEND_RUN
                 self.kept_bytes -= kept.nbytes
                 free(kept)
+            if hold.seen >= self.order.topics[hold.topic].next:
+                # There was no room for the last ones.
+                memset(run, 0, sizeof(run[0]))
+                run.topic = hold.topic
+                run.topic_seq = hold.seen + 1
+                self.order.mend(run, verdict)
+                self.turn -= 1
+                return MEND_RUN
             self.order.release(hold.topic)
             self.going -= 1
             self._drop(self.turn)
@@ -331,6 +368,7 @@ cdef class Recovery:
         words, asked = self.answer.words, self.answer.asked
         self.answer = self.fill = None
         if asked[0] == "snapshot":
+            self.joining_ns = 0
             for i in range(self.hold_count):
                 if self.holds[i].what == WAITS_STATED:
                     self._let_go(&self.holds[i])
@@ -340,6 +378,7 @@ cdef class Recovery:
             return []
         ranges = {(word, symbol): last for word, symbol, _, last in asked[1]["topics"]}
         gaps = []
+        progress = False
         for i in range(self.hold_count):
             hold = &self.holds[i]
             if hold.what != WAITS_FILL:
@@ -349,17 +388,29 @@ cdef class Recovery:
                 continue
             if words["next"] > hold.seq_from:
                 hold.seq_from = words["next"]
-                hold.since_ns = 0
+                progress = True
             if words["end"] or (hold.seq_to and words["next"] >= hold.seq_to):
-                gaps += self._give_up(hold, _why(words, "expired"))
+                gaps += self._give_up(hold, _why(words))
+        if progress:    # also those whose turn to be asked for has not come are as good as being fetched
+            for i in range(self.hold_count):
+                self.holds[i].since_ns = 0
         return gaps
 
+    cdef str answered(self):
+        """What the answer at hand says of what it does not have."""
+        return _why(self.answer.words)
+
     def overdue(self, now_ns: int) -> list[tuple[int, int, int, str]]:
-        """Gaps of holes that have waited too long."""
+        """Gaps of holes that have waited too long. What an answer that is here has, is not late."""
         cdef uint32_t i
         cdef hold_t* hold
-        cdef bint late_states = False
         gaps = []
+        if self.answer is not None:
+            return gaps
+        if self.joining_ns == 0:
+            self.joining_ns = now_ns
+        elif self.joining and now_ns > self.joining_ns + self.patience_ns:
+            self._end_joining()
         for i in range(self.hold_count):
             hold = &self.holds[i]
             if hold.since_ns == 0:
@@ -367,9 +418,6 @@ cdef class Recovery:
             elif now_ns > hold.since_ns + self.patience_ns:
                 if hold.what == WAITS_FILL:
                     gaps += self._give_up(hold, "refused" if self.refused else "timeout")
-                late_states = late_states or hold.what == WAITS_STATE
-        if late_states:
-            self._end_joining()
         return gaps
 
     def abandon(self, cause: str) -> list[tuple[int, int, int, str]]:
@@ -383,6 +431,12 @@ cdef class Recovery:
                 gaps += self._give_up(&self.holds[i], cause)
         return gaps
 
+    def part(self) -> bool:
+        """The link is left: topics that wait for their state begin where they would have. Were states awaited?"""
+        joining = self.joining
+        self._end_joining()
+        return joining
+
     def _end_joining(self) -> None:
         """Topics whose state did not come go on as if they had not waited."""
         cdef uint32_t i
@@ -392,16 +446,15 @@ cdef class Recovery:
             hold = &self.holds[i]
             if hold.what == WAITS_STATED:
                 self._let_go(hold)
+            elif hold.what == WAITS_STATE and hold.head == NULL and hold.seen == 0:
+                self.order.release(hold.topic)
+                self.order.topics[hold.topic].state = hold.state_before
+                self._drop(i)
             elif hold.what == WAITS_STATE:
-                if hold.head != NULL:
-                    if hold.state_before == UNKNOWN or (
-                            hold.state_before == LOOSE and hold.head.run.topic_seq < hold.next_before):
-                        self.order.topics[hold.topic].next = hold.head.run.topic_seq
-                    self._let_go(hold)
-                else:
-                    self.order.release(hold.topic)
-                    self.order.topics[hold.topic].state = hold.state_before
-                    self._drop(i)
+                first = hold.seen + 1 if hold.head == NULL else hold.head.run.topic_seq - hold.head.run.folded
+                if hold.state_before == UNKNOWN or (hold.state_before == LOOSE and first < hold.next_before):
+                    self.order.topics[hold.topic].next = first
+                self._let_go(hold)
 
     cdef list _give_up(self, hold_t* hold, str cause):
         first, last = self.order.topics[hold.topic].next, hold.last
@@ -501,10 +554,24 @@ cdef class Recovery:
         return 0
 
 
-cdef _why(words, otherwise):
+cdef str _why(words):
     """What the feed says of the range that it does not have."""
-    causes = [cause for _, _, cause in words.get("missing", ())]
-    return causes[0] if causes else otherwise
+    return words["missing"][0][2] if words["missing"] else "expired"
+
+
+cdef bint _sound(words, bint snapshot):
+    """Is an answer as the control protocol has it, and no error?"""
+    if "error" in words or not isinstance(words.get("epoch"), int):
+        return False
+    if snapshot:
+        return isinstance(words.get("next"), (int, type(None)))
+    missing = words.get("missing")
+    return (
+        isinstance(words.get("next"), int)
+        and isinstance(words.get("end"), bool)
+        and isinstance(missing, list)
+        and all(isinstance(each, list) and len(each) == 3 and isinstance(each[2], str) for each in missing)
+    )
 
 
 cdef void* _grown(void* memory, size_t nbytes) except NULL:
