@@ -25,6 +25,7 @@ from feed.wire.frames import FLAG_REPLAYED, FLAG_SNAPSHOT
 
 __all__ = ["BotSpec"]
 
+_REPEATED = FLAG_REPLAYED | FLAG_SNAPSHOT
 _LOOK_NS = 10_000_000
 _MANY = 8192
 _FIRST_S = 60.0
@@ -85,13 +86,11 @@ class _Recorder:
         with self._sub as sub:
             children.say(open_ms=(now_ns() - self._opened_ns) / 1e6)
             look_ns = 0
-            taking, known = self._taking, self._taking.topics
+            add = self._taking.add
             while not self._ended:
                 tick = sub.recv(_LOOK_NS / 1e9)
                 if tick is not None:
-                    before = len(known)
-                    taking.add(tick, (tick.flags & (FLAG_REPLAYED | FLAG_SNAPSHOT)) != 0)
-                    if len(known) != before and tick.schema == "quote":
+                    if add(tick, (tick.flags & _REPEATED) != 0) and tick.schema == "quote":
                         self._met(tick.ts_bot)
                     if self._filling and not tick.flags & FLAG_REPLAYED and tick.topic == self._filling:
                         self._filled(tick.ts_bot)
