@@ -74,6 +74,7 @@ class OrderMachine(RuleBasedStateMachine):
     @rule(topic=TOPICS, first=st.integers(1, 9), count=st.integers(0, 5), later=st.integers(1, 3))
     @precondition(lambda self: self.epoch)
     def new_epoch(self, topic: int, first: int, count: int, later: int) -> None:
+        self.settle()  # a new epoch waits until nothing is in doubt any more
         self.epoch += later
         self.models = {t: Model(0) for t in range(4)}
         self.doubts = {}
