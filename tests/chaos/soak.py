@@ -170,8 +170,8 @@ class Soak:
             if self.feed.popen.poll() is not None:
                 raise AssertionError(f"the feed has ended:\n{self.feed.said}")
 
-    def judge(self) -> dict[str, Verdict]:
-        """Let everything come to rest, and compare."""
+    def settle(self) -> None:
+        """No more blows nor chances: until everybody has what was published so far, or gets no further."""
         for actor in self.actors.values():
             if actor.line is not None:
                 actor.line.each(lambda relay: relay.chances(Chances()))
@@ -188,26 +188,27 @@ class Soak:
 
         wait_for(archived, lambda: f"the archive to reach seq {until}, it is at {known.until}")
         self.known = known
+        waiting = self.judged()
         least, since = 0, time.monotonic()
         while True:
-            verdicts = {each.name: check(known, each) for each in self.subjects()}
-            wrong = sum(each.last - each.first + 1 for verdict in verdicts.values() for each in verdict.violations)
-            now = time.monotonic()
-            if not least or wrong < least:
-                least, since = wrong, now
-            if not wrong or now - since > SETTLE_S:
-                return verdicts
-            self.say(f"{wrong:,} ticks are on their way, or wrong")
+            wrong = {name: _ticks(check(known, self.subject(name))) for name in waiting}
+            waiting = {name: waiting[name] for name, n in wrong.items() if n}
+            rest, now = sum(wrong.values()), time.monotonic()
+            if not least or rest < least:
+                least, since = rest, now
+            if not rest or now - since > SETTLE_S:
+                return
+            self.say(f"{rest:,} ticks are on their way to {', '.join(waiting)}, or wrong")
             time.sleep(2)
 
-    def subjects(self) -> list[Subject]:
-        """Who is judged: each bot, and those of the group together."""
-        found = []
-        for name, actors in self.judged().items():
-            first = actors[0].plan
-            lives = [life for actor in actors for life in actor.lives]
-            found.append(Subject(name, first.kind, lives, first.symbols))
-        return found
+    def verdicts(self) -> dict[str, Verdict]:
+        """Was everybody told the truth, to the end?"""
+        return {name: check(self.known, self.subject(name)) for name in self.judged()}
+
+    def subject(self, name: str) -> Subject:
+        actors = self.judged()[name]
+        lives = [life for actor in actors for life in actor.lives]
+        return Subject(name, actors[0].plan.kind, lives, actors[0].plan.symbols)
 
     def judged(self) -> dict[str, list[Actor]]:
         """Who is judged together, by name."""
@@ -265,10 +266,16 @@ def run(seconds: float, *, seed: int, rate: float = 20_000.0, every_s: float = 5
     with stand(seed, rate, console) as soak:
         soak.start()
         soak.strike(blows)
-        verdicts = soak.judge()
+        soak.settle()
+        disorder = soak.end()
+        verdicts = soak.verdicts()
         console.print(soak.table(verdicts))
-        wrong = [str(each) for verdict in verdicts.values() for each in verdict.violations]
-        return wrong + soak.end()
+        return [str(each) for verdict in verdicts.values() for each in verdict.violations] + disorder
+
+
+def _ticks(verdict: Verdict) -> int:
+    """How many are wrong."""
+    return sum(each.last - each.first + 1 for each in verdict.violations)
 
 
 def main() -> int:

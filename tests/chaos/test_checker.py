@@ -51,13 +51,22 @@ class Told:
     def __init__(self, live_seq: int | None = 1) -> None:
         self.rows: list[tuple[int, int, int, int, int, int, int, int]] = []
         if live_seq is not None:
-            self.rows.append((LIVE, 0, 0, 0, EPOCH, live_seq, 0, 0))
+            self.live(EPOCH, live_seq)
 
     def tick(self, topic: str, topic_seq: int, seq: int, flags: int = 0, folded: int = 0) -> None:
-        self.rows.append((TICK, 0, flags, TOPICS.index(topic), topic_seq, seq, crc(seq), folded))
+        self.rows.append((topic_seq, seq, TOPICS.index(topic), crc(seq), folded, flags, 0, TICK))
 
     def gap(self, topic: str, first: int, last: int, cause: str = "expired") -> None:
-        self.rows.append((GAP, CAUSE_WORDS.index(cause), 0, TOPICS.index(topic), first, last, 0, 0))
+        self.rows.append((first, last, TOPICS.index(topic), 0, 0, 0, CAUSE_WORDS.index(cause), GAP))
+
+    def live(self, epoch: int, next_seq: int) -> None:
+        self.rows.append((epoch, next_seq, 0, 0, 0, 0, 0, LIVE))
+
+    def change(self, topic: str, topic_seq: int, **fields: int) -> None:
+        """Make a tick of it that it was not."""
+        at = self.place(topic, topic_seq)
+        row = dict(zip(DTYPE.names or (), self.rows[at], strict=True))
+        self.rows[at] = tuple({**row, **fields}.values())  # type: ignore[assignment]
 
     def ticks(self, first: int = 1, last: int = N, flags: int = 0) -> Told:
         """The ticks of seqs `first` to `last`."""
@@ -66,9 +75,8 @@ class Told:
         return self
 
     def place(self, topic: str, topic_seq: int) -> int:
-        return next(
-            i for i, row in enumerate(self.rows) if row[0] == TICK and row[3:5] == (TOPICS.index(topic), topic_seq)
-        )
+        wanted = topic_seq, TOPICS.index(topic), TICK
+        return next(i for i, row in enumerate(self.rows) if (row[0], row[2], row[-1]) == wanted)
 
     @property
     def life(self) -> Life:
@@ -95,7 +103,7 @@ def test_everything_once_and_in_order_is_right(kind: str) -> None:
 
 def test_topics_may_overtake_each_other() -> None:
     told = Told().ticks()
-    told.rows[1:] = sorted(told.rows[1:], key=lambda row: row[3])
+    told.rows[1:] = sorted(told.rows[1:], key=lambda row: row[2])
     assert judge("plain", told).violations == []
 
 
@@ -113,8 +121,7 @@ def test_what_is_folded_is_not_missing() -> None:
     told = Told().ticks()
     for topic_seq in (5, 6):
         del told.rows[told.place("quote.A", topic_seq)]
-    at = told.place("quote.A", 7)
-    told.rows[at] = (*told.rows[at][:2], CONFLATED, *told.rows[at][3:7], 2)
+    told.change("quote.A", 7, flags=CONFLATED, folded=2)
     verdict = judge("plain", told)
     assert verdict.violations == []
     assert verdict.folded == 2
@@ -174,8 +181,8 @@ def test_who_wants_less_is_owed_less() -> None:
 
 def test_other_entries_say_nothing_about_ticks() -> None:
     told = Told().ticks()
-    told.rows.insert(5, (STALE, 0, 0, 0, 0, 0, 0, 0))
-    told.rows.append((STOP, 0, 0, 0, 0, 0, 0, 0))
+    told.rows.insert(5, (0, 0, 0, 0, 0, 0, 0, STALE))
+    told.rows.append((0, 0, 0, 0, 0, 0, 0, STOP))
     assert judge("plain", told).violations == []
 
 
@@ -201,13 +208,11 @@ def swap(told: Told) -> None:
 
 
 def spoil(told: Told) -> None:
-    at = told.place("trade.A", 7)
-    told.rows[at] = (*told.rows[at][:6], told.rows[at][6] ^ 1, 0)
+    told.change("trade.A", 7, crc=0)
 
 
 def misplace(told: Told) -> None:
-    at = told.place("trade.A", 7)
-    told.rows[at] = (*told.rows[at][:5], told.rows[at][5] + 1, *told.rows[at][6:])
+    told.change("trade.A", 7, last=told.rows[told.place("trade.A", 7)][1] + 1)
 
 
 def invent(told: Told) -> None:
@@ -241,8 +246,7 @@ def tell_a_gap_from_nowhere(told: Told) -> None:
 
 
 def fold_too_much(told: Told) -> None:
-    at = told.place("quote.A", 7)
-    told.rows[at] = (*told.rows[at][:7], 1)
+    told.change("quote.A", 7, folded=1)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +328,7 @@ def test_a_group_must_not_have_two_unflagged_nor_none() -> None:
 
 def test_another_epoch_is_found() -> None:
     told = Told().ticks()
-    told.rows.append((LIVE, 0, 0, 0, EPOCH + 1, 5, 0, 0))
+    told.live(EPOCH + 1, 5)
     assert [each.what for each in judge("plain", told).violations] == [f"live in epoch {EPOCH + 1}, not {EPOCH}"]
 
 

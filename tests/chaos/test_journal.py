@@ -10,11 +10,12 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bots.testing import LocalFeed
 from feed.wire.records import BY_WORD
 from tests.chaos import truth
-from tests.chaos.journal import CAUSE_WORDS, DTYPE, GAP, LIVE, STALE, TICK, Journal, Life
+from tests.chaos.journal import CAUSE_WORDS, GAP, LIVE, STALE, TICK, Journal, Life
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     life = Life.read(tmp_path / "bot.1")
     assert life.topics == ["trade.A", "quote.A"]
     assert life.entries["kind"].tolist() == [LIVE, TICK, GAP, STALE]
-    assert life.entries[1].tolist() == (TICK, 0, 2, 0, 5, 1001, 0xFFFFFFFF, 3)
+    assert life.entries[1].tolist() == (5, 1001, 0, 0xFFFFFFFF, 3, 2, 0, TICK)
     assert CAUSE_WORDS[life.of(GAP)["cause"][0]] == "expired"
     assert life.live_seq == 1000
 
@@ -45,9 +46,15 @@ def test_a_bot_that_has_written_nothing_has_a_life_too(tmp_path: Path) -> None:
     assert (life.topics, len(life.entries), life.live_seq) == ([], 0, None)
 
 
-def test_an_entry_that_is_not_whole_is_none(tmp_path: Path) -> None:
-    (tmp_path / "bot.1").write_bytes(bytes(2 * DTYPE.itemsize + 5))
-    assert len(Life.read(tmp_path / "bot.1").entries) == 2
+def test_it_grows_and_is_read_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.chaos.journal.GROW_BYTES", 4096)
+    journal = Journal(tmp_path / "bot.1")
+    for n in range(1, 1001):
+        journal.tick(0, n, n, 0, 0, 0)
+        if n % 64 in {0, 1}:
+            assert len(Life.read(tmp_path / "bot.1").entries) == n
+    journal.close()
+    assert Life.read(tmp_path / "bot.1").entries["first"].tolist() == list(range(1, 1001))
 
 
 def test_a_kill_costs_no_entry(tmp_path: Path) -> None:
