@@ -25,7 +25,7 @@ ctypedef struct hold_t:
     uint64_t seq_from       # the missing lie at or above it, in the stream,
     uint64_t seq_to         # and below it; 0: not known
     uint64_t since_ns       # of the first look at it since there was progress; 0: none yet
-    uint64_t seen           # the last topic_seq that is known of, kept or not
+    uint64_t begins, seen   # the first topic_seq that came live, and the last that is known of, kept or not; 0: none
     uint32_t folded         # ticks that the only one asked for stands for
     uint32_t state_before   # WAITS_STATE: of the order
     uint64_t next_before

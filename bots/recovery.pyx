@@ -159,6 +159,8 @@ cdef class Recovery:
         cdef kept_t* kept
         if hold == NULL:
             return
+        if hold.begins == 0:
+            hold.begins = run.topic_seq - min(<uint64_t>run.folded, run.topic_seq - 1)
         self.saw(run.topic, run.topic_seq + run.count - 1)
         kept = self._copy(run)
         if kept == NULL:
@@ -446,14 +448,13 @@ cdef class Recovery:
             hold = &self.holds[i]
             if hold.what == WAITS_STATED:
                 self._let_go(hold)
-            elif hold.what == WAITS_STATE and hold.head == NULL and hold.seen == 0:
+            elif hold.what == WAITS_STATE and hold.begins == 0:
                 self.order.release(hold.topic)
                 self.order.topics[hold.topic].state = hold.state_before
                 self._drop(i)
             elif hold.what == WAITS_STATE:
-                first = hold.seen + 1 if hold.head == NULL else hold.head.run.topic_seq - hold.head.run.folded
-                if hold.state_before == UNKNOWN or (hold.state_before == LOOSE and first < hold.next_before):
-                    self.order.topics[hold.topic].next = first
+                if hold.state_before == UNKNOWN or (hold.state_before == LOOSE and hold.begins < hold.next_before):
+                    self.order.topics[hold.topic].next = hold.begins
                 self._let_go(hold)
 
     cdef list _give_up(self, hold_t* hold, str cause):
