@@ -133,7 +133,7 @@ class Soak:
         self.feed = made.feed(
             source__sim__rate=self.rate, source__sim__seed=self.seed % 2**32, archive__path=self.archive,
             publish__tcp__heartbeat=heartbeat, publish__ipc__heartbeat=heartbeat, log__bytes="256MiB",
-            log__wake_us=1000,  # so many processes on a few cores have better things to do than to wake up for each tick
+            log__wake_us=1000,  # so many processes on a few cores can do better than wake up for each tick
         )  # fmt: skip
         made.up(self.feed)
         publishers = {"tcp": f"tcp://127.0.0.1:{made.tcp_port}", "ipc": f"ipc://{made.directory}/ipc"}
