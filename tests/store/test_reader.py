@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from feed.errors import CallerError, StoreError
 from feed.log.reader import LogReader
 from feed.log.writer import LogWriter
-from feed.store.folder import segments
+from feed.store.folder import Segment, segments
 from feed.store.reader import StoreReader
 from feed.store.seal import compress
 from feed.store.writer import StoreWriter
@@ -286,3 +287,41 @@ def test_one_bad_block_costs_only_itself(folder: Path, market: Market) -> None:
             else:
                 assert found.missing == [Gone(market.epoch, last + 1, next_last, "damage")]
             assert found.seqs(market.epoch) == [seq for seq in range(1, TICKS + 1) if not last < seq <= next_last]
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_what_comes_between_two_looks_is_not_passed_by(
+    folder: Path, market: Market, monkeypatch: pytest.MonkeyPatch, sealed: bool
+) -> None:
+    """The reader has found nothing more in a segment; before it looks for the next one the writer adds to both."""
+
+    def busy(path: Path) -> list[Segment]:
+        if todo:
+            todo.pop()()
+        return segments(path)
+
+    def turn() -> None:
+        market.tick(10)
+        writer.take(market.reader)
+        if sealed:
+            writer.seal()
+        else:
+            market.new_epoch()
+            writer.begin(market.epoch, market.topics)
+        market.tick(10)
+        writer.take(market.reader)
+
+    todo: list[Callable[[], None]] = []
+    monkeypatch.setattr("feed.store.folder.segments", busy)
+    with StoreWriter(folder) as writer:
+        old = market.epoch
+        writer.begin(old, market.topics)
+        market.tick(10)
+        writer.take(market.reader)
+        reader = StoreReader(folder)
+        assert reader.read_block() is not None
+        todo.append(turn)
+        found = contents(reader)
+        assert not found.missing
+        assert found.seqs(old) == list(range(11, 31 if sealed else 21))
+        assert sealed or found.seqs(market.epoch) == list(range(1, 11))
