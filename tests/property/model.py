@@ -117,7 +117,7 @@ class Feed:
     # --- the publisher ----------------------------------------------------------------------------------------------
 
     def publish(self, keys: list[Key], batch: int, conflate: bool, sent: int = FRESH_NS) -> list[Frame]:
-        """Ticks of `keys`, all waiting when the publisher comes; at most `batch` in a frame, states conflated if asked."""
+        """Ticks of `keys`, waiting when the publisher comes; at most `batch` in a frame; states conflated if asked."""
         open_: dict[Key, list[Tick]] = {}
         waiting: list[list[Tick]] = []
         for key in keys:
