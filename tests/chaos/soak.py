@@ -181,15 +181,9 @@ class Soak:
             wait_for(actor.is_live, lambda name=name: f"{name} to be live again:\n{self.actors[name].process.said}")
         until = self.stage.stat()["log"]["next_seq"]
         self.say(f"the blows are over at seq {until:,}; the archive is read")
-        known = truth.Truth()
-
-        def archived() -> bool:
-            nonlocal known
-            known = truth.read(self.archive / "main", until)
-            return bool(known.until >= until)
-
-        wait_for(archived, lambda: f"the archive to reach seq {until}, it is at {known.until}")
-        self.known = known
+        folder = self.archive / "main"
+        wait_for(lambda: truth.reached(folder) >= until - 1, lambda: f"the archive at {truth.reached(folder)}")
+        known = self.known = truth.read(folder, until)
         waiting = self.judged()
         least, since = 0, time.monotonic()
         while True:

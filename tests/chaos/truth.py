@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from feed.store.reader import StoreReader
 from feed.wire.records import BY_WORD
 
-__all__ = ["TopicTruth", "Truth", "read"]
+__all__ = ["TopicTruth", "Truth", "reached", "read"]
 
 _frame = struct.Struct("<IIQQQIHH")  # feed/log/layout.h: tc_log_frame
 RECORD = 0
@@ -52,7 +53,7 @@ class Truth:
 def read(folder: Path, until: int) -> Truth:
     """The archive's ticks below seq `until`, or as many as it has."""
     truth = Truth()
-    rows: dict[int, tuple[str, list[int], list[int], list[int]]] = {}
+    rows: dict[int, _Row] = {}
     with StoreReader(folder) as reader:
         while truth.until < until and (block := reader.read_block()) is not None:
             if truth.epoch not in {0, block.epoch}:
@@ -66,30 +67,39 @@ def read(folder: Path, until: int) -> Truth:
                 truth.missing.append((block.first_seq, block.last_seq, block.missing))
                 continue
             _take(bytes(block.data), until, rows, reader)
-    for name, topic_seqs, seqs, crcs in rows.values():
-        expected = np.arange(topic_seqs[0], topic_seqs[0] + len(topic_seqs))
-        if not np.array_equal(expected, topic_seqs):
-            truth.faults.append(f"{name}: its topic_seqs are not consecutive")
-        truth.topics[name] = TopicTruth(topic_seqs[0], np.array(seqs, np.uint64), np.array(crcs, np.uint32))
+    for row in rows.values():
+        topic_seqs = np.frombuffer(row.topic_seqs, np.uint64)
+        if len(topic_seqs) != topic_seqs[-1] - topic_seqs[0] + 1 or np.any(np.diff(topic_seqs) != 1):
+            truth.faults.append(f"{row.name}: its topic_seqs are not consecutive")
+        seqs, crcs = np.frombuffer(row.seqs, np.uint64), np.frombuffer(row.crcs, np.uint32)
+        truth.topics[row.name] = TopicTruth(int(topic_seqs[0]), seqs, crcs)
     return truth
 
 
-def _take(
-    data: bytes,
-    until: int,
-    rows: dict[int, tuple[str, list[int], list[int], list[int]]],
-    reader: StoreReader,
-) -> None:
+class _Row:
+    """The ticks of a topic, as they are read."""
+
+    def __init__(self, schema: str, symbol: str) -> None:
+        self.name = f"{schema}.{symbol}"
+        self.record_bytes = BY_WORD[schema].record_bytes
+        self.topic_seqs, self.seqs, self.crcs = array("Q"), array("Q"), array("I")
+
+
+def _take(data: bytes, until: int, rows: dict[int, _Row], reader: StoreReader) -> None:
     at = 0
     while at < len(data):
         length, topic_id, seq, topic_seq, _, _, kind, _ = _frame.unpack_from(data, at)
         if kind == RECORD and seq < until:
             row = rows.get(topic_id)
             if row is None:
-                schema, symbol = reader.topic(topic_id)
-                row = rows[topic_id] = (f"{schema}.{symbol}", [], [], [])
-            size = BY_WORD[row[0].partition(".")[0]].record_bytes
-            row[1].append(topic_seq)
-            row[2].append(seq)
-            row[3].append(zlib.crc32(data[at + HEADER : at + HEADER + size]))
+                row = rows[topic_id] = _Row(*reader.topic(topic_id))
+            row.topic_seqs.append(topic_seq)
+            row.seqs.append(seq)
+            row.crcs.append(zlib.crc32(data[at + HEADER : at + HEADER + row.record_bytes]))
         at += length
+
+
+def reached(folder: Path) -> int:
+    """The seq up to which the archive has come."""
+    with StoreReader(folder) as reader:
+        return max((epoch.last_seq for epoch in reader.epochs()), default=0)
