@@ -220,7 +220,7 @@ class Connection:
         """A new epoch shows: a durable bot finishes the old one from history first."""
         if self._position is None or isinstance(self.link, HistoryLink) or self._control is None:
             return False
-        epoch, seq = self.delivery.epoch, self.delivery.seq
+        epoch, seq = self.delivery.epoch, self.delivery.proved
         self._drop()
         self.route.left = (epoch, seq)
         self._try_at_ns = 0
@@ -391,7 +391,10 @@ class Connection:
         """Attach where the directory says."""
         assert self._control is not None
         self._watch.answered(self._control.asked_ns, directory.alive_age_ns)
-        link = self.route.follow(directory, self._control, self.link, self.delivery.epoch)
+        epoch = self.delivery.epoch
+        if self._position is not None and not isinstance(self.link, ShmLink) and epoch not in (0, directory.epoch):
+            self.route.left = (epoch, self.delivery.proved)
+        link = self.route.follow(directory, self._control, self.link, epoch)
         if link is not None:
             self._take(link, directory.epoch)
 

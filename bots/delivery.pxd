@@ -45,6 +45,7 @@ cdef class Delivery:
     cdef readonly Histogram wire, total, handler
     cdef readonly Tick current      # given to a callback last
     cdef uint64_t look_at           # wall ns: when hooks.look() is due
+    cdef uint64_t prove_at          # likewise, when the position is to say what is proved
     # --- durable: what was handed out last, and where it stands in `position` ---
     cdef Position position          # or None
     cdef uint32_t* marks            # by topic: entry of the position
@@ -62,7 +63,7 @@ cdef class Delivery:
     cdef uint64_t behind_ns         # which it is when a tick is older than that
     cdef uint32_t stops             # bit per schema id: its ticks are refused then
     cdef bint late
-    cdef dict carried               # (schema id, symbol) -> (topic_seq due, last known of), from the link before
+    cdef dict carried               # (schema id, symbol) -> (topic_seq due, last known of, seq that it lies above), from the link before
     cdef object untold              # gaps
     cdef object ready               # batches that are done
     cdef list blocks                # by schema id: blocks to fill again
@@ -91,6 +92,8 @@ cdef class Delivery:
     cdef int suspect_owed(self) except -1
     cdef int begin_epoch(self, uint64_t before) except -1
     cdef int _mark(self, uint32_t topic, uint16_t schema_id, str symbol) except -1
+    cdef int _begin_all(self) except -1
+    cdef void _begins(self) noexcept nogil
     cdef void commit(self) noexcept nogil
     cdef void _hand(self, uint32_t topic, uint64_t topic_seq, uint64_t seq) noexcept nogil
     cdef int _hand_batches(self) except -1

@@ -25,9 +25,9 @@ from libc.string cimport memcpy, memset
 
 from bots.batch cimport Batch, Block
 from bots.conflate cimport Conflate
-from bots.links.link cimport LINK_CLOSED, LINK_LOST, LINK_NONE, LINK_RUN, LINK_SKIPPED, LINK_TOPIC
-from bots.order cimport IS_DROPPED, IS_EPOCH, IS_FLUSH, IS_HELD, IS_HOLE
-from bots.position cimport Position
+from bots.links.link cimport LINK_CLOSED, LINK_LOST, LINK_NONE, LINK_RUN, LINK_SKIPPED, LINK_TOPIC, NO_TOPIC
+from bots.order cimport IS_DROPPED, IS_EPOCH, IS_FLUSH, IS_HELD, IS_HOLE, UNKNOWN
+from bots.position cimport Position, position_entry_t
 from bots.recovery cimport MEND_CLOSE, MEND_NONE, Recovery
 from bots.stream cimport StreamHold
 from bots.ticks cimport new_tick
@@ -140,7 +140,7 @@ cdef class Delivery:
         else:
             self.order.begin(epoch or before, reborn=old.reborn)
         self.order.duplicates, self.order.outdated = old.duplicates, old.outdated
-        self.order.guarded = self.position is not None or any(last >= due for due, last in self.carried.values())
+        self.order.guarded = self.position is not None or any(last >= due for due, last, _ in self.carried.values())
         if self.in_hand == IN_HAND_BATCHES and self.handed_marks == NULL:
             self.handed_marks, self.marks, self.mark_room = self.marks, NULL, 0
         self.names = Names()
@@ -167,7 +167,7 @@ cdef class Delivery:
 
     cdef int suspect_owed(self) except -1:
         """What is known to be missing is asked for, whether this link ever has something of its topic or not."""
-        for key, (due, last) in list(self.carried.items()):
+        for key, (due, last, _) in list(self.carried.items()):
             if due <= last:
                 try:
                     topic = self.source.index_of_key(*key)
@@ -178,7 +178,7 @@ cdef class Delivery:
         return 0
 
     cdef dict numbering(self):
-        """Where each topic stands: (what is due, the last that is known of). What was judged and has not gone out is due."""
+        """Where each topic stands, as in `carried`. What was judged and has not gone out is due."""
         cdef uint32_t topic, i
         cdef dict lasts = {}
         for i in range(self.order.suspect_count):
@@ -195,12 +195,13 @@ cdef class Delivery:
         for topic, symbol in enumerate(self.names.symbols):
             due = self.order.due(topic) if symbol is not None else 0
             if due:
-                known[self.source.topic(topic)] = due, max(lasts.get(topic, 0), self.recovery.seen(topic))
+                last = max(lasts.get(topic, 0), self.recovery.seen(topic))
+                known[self.source.topic(topic)] = due, last, self.order.topics[topic].seq
         return known
 
     cdef list owed(self):
         """The epoch is over: gaps of what is known of in topics that this link has not brought yet."""
-        gaps = [(key, due, last, "epoch") for key, (due, last) in self.carried.items() if due <= last]
+        gaps = [(key, due, last, "epoch") for key, (due, last, _) in self.carried.items() if due <= last]
         self.carried = {}
         return gaps
 
@@ -229,6 +230,19 @@ cdef class Delivery:
     @property
     def epoch(self) -> int:
         return self.order.epoch
+
+    @property
+    def proved(self) -> int:
+        """A seq below which nothing is missing, not even what was lost on the way and no later frame has shown yet."""
+        cdef uint64_t seq = self.seq
+        cdef uint32_t i
+        for _, _, low in self.carried.values():
+            seq = min(seq, low or seq)
+        if self.source.transport not in IN_STREAM_ORDER:
+            for i in range(self.order.size):
+                if self.order.topics[i].seq:
+                    seq = min(seq, self.order.topics[i].seq)
+        return seq
 
     @property
     def frames(self) -> int:
@@ -299,6 +313,8 @@ cdef class Delivery:
             else:
                 what = self.link.next(&self.run)
                 if what == LINK_RUN:
+                    if self.position is not None:
+                        self._begins()
                     self.order.judge(&self.run, &self.verdict)
                     # Not by what is of another epoch, was passed over, or has a hole before it; nor by a state that
                     # stands for others: what came between them may go out behind it.
@@ -362,6 +378,8 @@ cdef class Delivery:
         elif what == STEP_VERDICT:
             self.judged()
         elif what == STEP_CLOSE:
+            if self.position is not None:
+                self._begin_all()
             self.tell_gaps(self.recovery.close_answer())
         elif what == LINK_LOST:
             self.overrun()
@@ -375,9 +393,10 @@ cdef class Delivery:
         wanted = bool(self.hooks.wanted(schema_id, symbol))
         if wanted:
             self.names.put(topic, sys.intern(symbol))
-            due, last = self.carried.pop(key, (0, 0))
+            due, last, seq = self.carried.pop(key, (0, 0, 0))
             if due:
                 self.order.start(topic, due, True)
+                self.order.topics[topic].seq = seq
                 self.order.suspect(topic, last)
             else:
                 self.order.start(topic, *self.source.baseline(topic))
@@ -395,14 +414,15 @@ cdef class Delivery:
         cdef verdict_t verdict = self.verdict
         cdef uint64_t first = verdict.first
         cdef uint32_t folded = 0
-        if verdict.what & IS_FLUSH and self.hooks.leaves():
-            return 0        # a durable bot: first all of the old epoch, from history
         if verdict.what & IS_FLUSH:
-            # Nothing of the old epoch can come any more, but what was kept of it goes out before the new one begins.
-            self.order.guarded = False
             self.parked = self.run
-            self.has_parked = True
             self.run.count = 0
+            self.at = 0
+            if self.hooks.leaves():
+                return 0    # a durable bot: first all of the old epoch, from history
+            # Nothing of the old epoch can come any more, but what was kept of it goes out before the new one begins.
+            self.has_parked = True
+            self.order.guarded = False
             gaps = self.recovery.abandon("epoch")
             while self.order.settle(&verdict):
                 gaps.append((verdict.topic, verdict.first, verdict.last, "epoch"))
@@ -443,7 +463,7 @@ cdef class Delivery:
         self.position = position
         self.order.begin(position.epoch)
         self.order.guarded = True
-        self.carried = {key: (due, 0) for key, due in position.dues().items()}
+        self.carried = {key: (due, 0, position.proved) for key, due in position.dues().items()}
         self.seq = position.seq
         self.repeated = position.handed
 
@@ -458,6 +478,27 @@ cdef class Delivery:
             self.mark_room = room
         self.marks[topic] = self.position.put(schema_id, symbol, self.order.due(topic))
         return 0
+
+    cdef int _begin_all(self) except -1:
+        """Likewise where a state said so: what the snapshot had of it has been handed out."""
+        cdef uint32_t topic
+        cdef position_entry_t* entry
+        for topic in range(len(self.names.symbols)):
+            if self.names.symbols[topic] is not None:
+                entry = self.position.entry(self.marks[topic])
+                if entry.due == 0:
+                    entry.due = self.order.due(topic)
+        return 0
+
+    cdef void _begins(self) noexcept nogil:
+        """Where a topic begins is kept before anything of it is handed out: from there on nothing may be lost."""
+        cdef uint32_t topic = self.run.topic
+        cdef position_entry_t* entry
+        if topic == NO_TOPIC or self.order.topics[topic].state != UNKNOWN or self.order.epoch not in (0, self.run.epoch):
+            return
+        entry = self.position.entry(self.marks[topic])
+        if entry.due == 0:
+            entry.due = self.run.topic_seq
 
     cdef void commit(self) noexcept nogil:
         """The bot came for more: it is done with what it had."""
@@ -519,7 +560,7 @@ cdef class Delivery:
         if self.stopped:
             return True
         if self.position is not None and self.recovery.hold_count == 0:
-            self.seq = max(self.seq, self.source.passed())
+            self.seq = max(self.seq, self.source.passed(self.order.epoch))
             self.seq_handed = self.seq
             if not self.in_hand:
                 self.position.header.seq = self.seq
@@ -533,6 +574,9 @@ cdef class Delivery:
 
     cdef int look(self, uint64_t now, bint idle) except -1:
         """hooks.look(), if it is due. `now` is wall time; should it have stepped back, it is due."""
+        if self.position is not None and (now >= self.prove_at or now + SLICE_NS < self.prove_at):
+            self.prove_at = now + SLICE_NS
+            self.position.header.proved = min(self.proved, self.position.header.seq)
         if now >= self.look_at or now + SLICE_NS < self.look_at:
             self.look_at = now + (MENDING_NS if self.mending else SLICE_NS)
             self.hooks.look(now, idle)
@@ -569,6 +613,8 @@ cdef class Delivery:
         cdef int what
         cdef uint64_t now
         cdef Tick tick
+        if self.in_hand == IN_HAND_BATCHES and not self.ready:
+            self._commit_batches()
         while True:
             what = self.step()
             if what == LINK_RUN:
@@ -665,6 +711,8 @@ cdef class Delivery:
         cdef uint32_t passed = 0
         cdef bint unended = False
         cdef Tick tick = None
+        if self.in_hand == IN_HAND_BATCHES and not self.ready:
+            self._commit_batches()
         while not self.stopped:
             what = self.step()
             if what == LINK_RUN:
@@ -726,7 +774,7 @@ cdef class Delivery:
         cdef uint64_t deadline = _deadline(timeout)
         if n < 1:
             raise ValueError(f"n must be at least 1, not {n}")
-        if self.in_hand and not self.ready:
+        if self.in_hand == IN_HAND_BATCHES and not self.ready:
             self._commit_batches()
         while not self.ready:
             what = self.collect(most, &total)

@@ -6,6 +6,7 @@ ctypedef struct position_header_t:
     uint64_t magic
     uint64_t epoch              # that the numbers below are of; 0: none yet
     uint64_t seq                # every tick of the bot's topics below it has been dealt with
+    uint64_t proved             # likewise, and also what the network lost unnoticed lies above it
     uint64_t handed             # highest seq that was ever handed to the bot
     uint32_t count              # entries in use
     uint32_t reserved

@@ -3,6 +3,7 @@ from pathlib import Path
 class Position:
     epoch: int
     seq: int
+    proved: int
     handed: int
     def __init__(self, path: Path) -> None: ...
     def close(self) -> None: ...

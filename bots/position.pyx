@@ -47,7 +47,12 @@ cdef class Position:
             ) from None
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, str(os.getpid()).encode(), 0)
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            os.close(self._fd)
+            self._fd = -1
+            raise
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -68,6 +73,11 @@ cdef class Position:
         return self.header.seq
 
     @property
+    def proved(self) -> int:
+        """Where to read on from if the epoch is over: later frames would have shown what was lost, and none will come."""
+        return self.header.proved
+
+    @property
     def handed(self) -> int:
         """The highest seq that was handed out."""
         return self.header.handed
@@ -77,12 +87,9 @@ cdef class Position:
         return {key: self.entries[<uint32_t>i].due for key, i in self.index.items() if self.entries[<uint32_t>i].due}
 
     def begin(self, epoch: int, seq: int = 1) -> None:
-        """Another epoch, to be read from `seq` on: topics known already are due at 1."""
-        keys = list(self.index)
-        _create(self._path, epoch, seq, max(ROOM, len(keys)))
+        """Another epoch, to be read from `seq` on: topics known already are due at 1, and keep their entries."""
+        _create(self._path, epoch, seq, self.room, (<const char*>self.entries)[: self.header.count * sizeof(position_entry_t)])
         self._open()
-        for schema_id, symbol in keys:
-            self.put(schema_id, symbol, 1)
 
     def put(self, schema_id: int, symbol: str, due: int = 0) -> int:
         """The entry of a topic. A new one begins at `due`."""
@@ -109,7 +116,7 @@ cdef class Position:
         try:
             size = self._path.stat().st_size
         except FileNotFoundError:
-            _create(self._path, 0, 0, ROOM)
+            _create(self._path, 0, 0, ROOM, b"")
             size = self._path.stat().st_size
         with self._path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), size) if size >= sizeof(position_header_t) else None
@@ -119,7 +126,9 @@ cdef class Position:
                 "not a bot's position", where=str(self._path), remedy="Remove it, and the bot begins where `start` says"
             )
         self.index = {}
-        for i in range(min(self.header.count, self.room)):
+        # A power loss may have left a count of entries that the file does not hold.
+        self.header.count = min(self.header.count, self.room)
+        for i in range(self.header.count):
             entry = self.entries[<uint32_t>i]
             if entry.symbol_length and entry.schema in BY_ID:
                 self.index[entry.schema, entry.symbol[: entry.symbol_length].decode("ascii", "replace")] = i
@@ -138,15 +147,23 @@ cdef class Position:
             self.room = (size - sizeof(position_header_t)) // sizeof(position_entry_t)
 
 
-def _create(path: Path, epoch: int, seq: int, room: int) -> None:
+def _create(path: Path, epoch: int, seq: int, room: int, known: bytes) -> None:
+    """A new file in place of `path`, whole or not at all; topics `known`, entries of the old one, are due at 1."""
     cdef position_header_t header
+    cdef bytearray entries = bytearray(known)
+    cdef position_entry_t* entry = <position_entry_t*><char*>entries
+    cdef uint32_t i
     header.magic = MAGIC
     header.epoch = epoch
-    header.seq = seq
-    header.handed = header.count = header.reserved = 0
+    header.seq = header.proved = seq
+    header.handed = header.reserved = 0
+    header.count = len(known) // sizeof(position_entry_t)
+    for i in range(header.count):
+        entry[i].due = 1
     fresh = path.with_suffix(".tmp")
     with fresh.open("wb") as file:
         file.write((<const char*>&header)[: sizeof(header)])
+        file.write(entries)
         file.truncate(sizeof(position_header_t) + room * sizeof(position_entry_t))
         file.flush()
         os.fsync(file.fileno())

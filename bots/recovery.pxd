@@ -81,4 +81,5 @@ cdef class Recovery:
     cdef list _give_up(self, hold_t* hold, str cause)
     cdef int _map(self, uint32_t theirs) except -1
     cdef int _open(self, uint32_t topic, uint32_t what) except -1
+    cdef void _clear(self, hold_t* hold) noexcept nogil
     cdef void _forget(self) noexcept nogil

@@ -144,6 +144,7 @@ cdef class Recovery:
         hold.folded = folded
         self.saw(i, last)
         self.order.hold(i, first)
+        self.order.topics[i].seq = seq_from
 
     cdef uint64_t seen(self, uint32_t topic) noexcept nogil:
         cdef hold_t* hold = self._hold(topic)
@@ -157,11 +158,21 @@ cdef class Recovery:
     cdef void keep(self, const run_t* run) noexcept nogil:
         cdef hold_t* hold = self._hold(run.topic)
         cdef kept_t* kept
+        cdef bint supersedes
         if hold == NULL:
             return
         if hold.begins == 0:
             hold.begins = run.topic_seq - min(<uint64_t>run.folded, run.topic_seq - 1)
         self.saw(run.topic, run.topic_seq + run.count - 1)
+        # Of a state only the newest matters: here it is, whatever was asked for.
+        supersedes = (
+            hold.what == WAITS_FILL
+            and run.count != 0
+            and self.order.topics[run.topic].newest
+            and run.topic_seq >= self.order.topics[run.topic].next
+        )
+        if supersedes:
+            self._clear(hold)
         kept = self._copy(run)
         if kept == NULL:
             self.overflowed += 1
@@ -171,10 +182,8 @@ cdef class Recovery:
         else:
             hold.head = kept
         hold.tail = kept
-        # Of a state only the newest matters: here it is.
-        if hold.what == WAITS_FILL and run.count and self.order.topics[run.topic].newest:
-            if run.topic_seq >= self.order.topics[run.topic].next:
-                self._let_go(hold)
+        if supersedes:
+            self._let_go(hold)
 
     cdef void keep_first(self, const run_t* run) noexcept nogil:
         cdef hold_t* hold = self._hold(run.topic)
@@ -500,15 +509,20 @@ cdef class Recovery:
             self.holds[index] = self.holds[self.hold_count]
             self.slots[self.holds[index].topic] = index + 1
 
-    cdef void _forget(self) noexcept nogil:
+    cdef void _clear(self, hold_t* hold) noexcept nogil:
         cdef kept_t* kept
+        while hold.head != NULL:
+            kept = hold.head
+            hold.head = kept.next
+            self.kept_bytes -= kept.nbytes
+            free(kept)
+        hold.tail = NULL
+
+    cdef void _forget(self) noexcept nogil:
         free(self.gone)
         self.gone = NULL
         while self.hold_count:
-            while self.holds[self.hold_count - 1].head != NULL:
-                kept = self.holds[self.hold_count - 1].head
-                self.holds[self.hold_count - 1].head = kept.next
-                free(kept)
+            self._clear(&self.holds[self.hold_count - 1])
             self._drop(self.hold_count - 1)
         self.kept_bytes = 0
         self.going = 0

@@ -24,7 +24,7 @@ ctypedef struct key_t:
 cdef class FrameLink(Link):
     cdef tc_wire_frame frame
     cdef readonly uint64_t signs    # of life: heartbeats and records. Empty frames of topics are none, publishers send them unasked
-    cdef uint64_t seq               # of the last heartbeat: everything below it was sent before
+    cdef uint64_t epoch, seq        # of the last heartbeat: everything below it was sent before
     cdef bint pending               # `frame` is of a TOPIC_NEW topic and comes again
     cdef readonly bint proved       # a heartbeat was heard: over ZeroMQ, every subscription is in force
     # --- topics seen: keys by index, and a hash table of 1 + index ---

@@ -82,7 +82,9 @@ cdef class FrameLink(Link):
                 out.topic = NO_TOPIC
                 out.schema = TC_SCHEMA_NONE
                 self.proved = True
-                self.seq = out.seq
+                if out.epoch >= self.epoch:     # stragglers of an older one say nothing
+                    self.seq = out.seq if out.epoch > self.epoch else max(self.seq, out.seq)
+                    self.epoch = out.epoch
                 return LINK_RUN
             if self.frame.kind != TC_WIRE_FIREHOSE and self.frame.schema != TC_SCHEMA_NONE:
                 i = self._find()
@@ -100,8 +102,8 @@ cdef class FrameLink(Link):
             if skipped == SKIPS:
                 return LINK_SKIPPED
 
-    def passed(self) -> int:
-        return self.seq
+    def passed(self, epoch: int = 0) -> int:
+        return self.seq if epoch in (0, self.epoch) else 0
 
     # --- topics -----------------------------------------------------------------------------------------------------
 

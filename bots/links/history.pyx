@@ -168,8 +168,8 @@ cdef class HistoryLink(Link):
         with gil:
             return self.blocks.wait(timeout_ns / 1e9)
 
-    def passed(self) -> int:
-        return self.seq
+    def passed(self, epoch: int = 0) -> int:
+        return self.seq if epoch in (0, self.epoch) else 0
 
     def close(self) -> None:
         self.left = 0

@@ -55,8 +55,8 @@ cdef class Link:
         """
         return 0, False
 
-    def passed(self) -> int:
-        """A seq below which everything has come by here; 0 where that is not known."""
+    def passed(self, epoch: int = 0) -> int:
+        """A seq of `epoch`, 0: the one that it is at, below which everything has come by here; 0 where that is not known."""
         return 0
 
     def lag(self) -> int | None:

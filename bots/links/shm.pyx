@@ -234,8 +234,8 @@ cdef class ShmLink(Link):
         """How much of the log lies between here and its end, 0 to 1; more: overtaken."""
         return self.reader.lag_bytes / self.reader.log_bytes
 
-    def passed(self) -> int:
-        return self.reader.seq
+    def passed(self, epoch: int = 0) -> int:
+        return self.reader.seq if epoch in (0, self.reader.epoch) else 0
 
     def lag(self) -> int | None:
         return max(0, self.reader.next_seq - self.reader.seq)
