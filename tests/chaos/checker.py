@@ -24,7 +24,7 @@ from feed.wire.topics import Pattern
 from tests.chaos.journal import CAUSE_WORDS, DTYPE, GAP, LIVE, TICK, Entries, Life
 from tests.chaos.truth import TopicTruth, Truth
 
-__all__ = ["Kind", "Subject", "Verdict", "Violation", "check"]
+__all__ = ["Kind", "Subject", "Verdict", "Violation", "check", "excerpt"]
 
 IN_HAND = 1
 """Ticks that a durable bot may be given again after a restart: it was killed while it dealt with them."""
@@ -90,6 +90,33 @@ def check(truth: Truth, subject: Subject) -> Verdict:
     else:
         judge.lives(list(enumerate(subject.lives, 1)), final=True)
     return verdict
+
+
+def excerpt(subject: Subject, violation: Violation, around: int = 3) -> list[str]:
+    """What a subject wrote down of the topic just before, in and behind a violation, life by life: for people."""
+    lines = []
+    for number, life in enumerate(subject.lives, 1):
+        if violation.topic not in life.topics:
+            continue
+        of_topic = life.entries["topic"] == life.topics.index(violation.topic)
+        found = np.flatnonzero(of_topic & ((life.entries["kind"] == TICK) | (life.entries["kind"] == GAP)))
+        entries = life.entries[found]
+        last = np.where(entries["kind"] == GAP, entries["last"], entries["first"])
+        meant = np.flatnonzero((entries["first"] <= violation.last) & (last >= violation.first))
+        if not len(meant):
+            meant = np.array([np.searchsorted(entries["first"], violation.first)])
+        near = {int(i) + step for i in (*meant[:around], *meant[-around:]) for step in range(-around, around + 1)}
+        shown = sorted(near & set(range(len(found))))
+        lines += [f"life {number}, entry {found[i]}: {_told(entries[i])}" for i in shown]
+    return lines
+
+
+def _told(entry: np.void) -> str:
+    if entry["kind"] == GAP:
+        return f"gap {entry['first']} to {entry['last']} ({CAUSE_WORDS[entry['cause']]})"
+    folded = f", for {entry['folded']} before it" if entry["folded"] else ""
+    replayed = ", replayed" if entry["flags"] & FLAG_REPLAYED else ""
+    return f"tick {entry['first']}, seq {entry['last']}{replayed}{folded}"
 
 
 class _Judge:

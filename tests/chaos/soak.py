@@ -29,7 +29,7 @@ from rich.table import Table
 from bots import Subscriber
 from bots.testing import Chances, Line, Proxy
 from tests.chaos import truth
-from tests.chaos.checker import Kind, Subject, Verdict, check
+from tests.chaos.checker import Kind, Subject, Verdict, check, excerpt
 from tests.chaos.journal import LIVE, STALE, Life
 from tests.chaos.plan import Blow, plan
 from tests.e2e.processes import Process, Stage, stage, wait_for
@@ -37,6 +37,9 @@ from tests.e2e.processes import Process, Stage, stage, wait_for
 CHANCES = Chances(lose=0.01, duplicate=0.01, reorder=0.01)
 SETTLE_S = 30.0
 """How long bots that have not had everything yet, nor been told that they will not, may get no further."""
+
+EXCERPTS = 10
+"""Violations that are shown with what the bot wrote down around them."""
 
 AGENTS = ("ingest", "publish.tcp", "publish.ipc", "control", "archive")
 
@@ -266,7 +269,12 @@ def run(seconds: float, *, seed: int, rate: float = 20_000.0, every_s: float = 5
         disorder = soak.end()
         verdicts = soak.verdicts()
         console.print(soak.table(verdicts))
-        return [str(each) for verdict in verdicts.values() for each in verdict.violations] + disorder
+        wrong = [each for verdict in verdicts.values() for each in verdict.violations]
+        for each in wrong[:EXCERPTS]:
+            console.print(f"{each}:", style="red", highlight=False, markup=False)
+            for line in excerpt(soak.subject(each.subject), each):
+                console.print(f"    {line}", highlight=False, markup=False)
+        return [str(each) for each in wrong] + disorder
 
 
 def _ticks(verdict: Verdict) -> int:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.chaos.checker import Subject, Verdict, check
+from tests.chaos.checker import Subject, Verdict, check, excerpt
 from tests.chaos.journal import CAUSE_WORDS, DTYPE, GAP, LIVE, STALE, STOP, TICK, Life
 from tests.chaos.truth import TopicTruth, Truth
 
@@ -352,3 +352,20 @@ def test_a_violation_in_words() -> None:
     told = Told().ticks()
     take_away(told)
     assert [str(each) for each in judge("plain", told).violations] == ["bot, life 1: trade.A 7: missing, and not told"]
+
+
+def test_an_excerpt_shows_what_stands_around_a_violation() -> None:
+    told = Told().ticks()
+    take_away(told)
+    told.gap("trade.A", 7, 8, "timeout")
+    subject = Subject("bot", "plain", [told.life])
+    (violation,) = check(TRUTH, subject).violations
+    lines = excerpt(subject, violation, around=1)
+    seqs = TRUTH.topics["trade.A"].seqs
+    assert [line.partition(": ")[2] for line in lines] == [
+        f"tick 6, seq {seqs[5]}",
+        f"tick 8, seq {seqs[7]}",
+        f"tick 9, seq {seqs[8]}",
+        f"tick {LAST}, seq {seqs[-1]}",
+        "gap 7 to 8 (timeout)",
+    ]
