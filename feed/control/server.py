@@ -110,7 +110,7 @@ class Control:
                 self._outbox.send(route, [reply], now)
         if self._work:
             work += self._work.do(now)
-        return work
+        return work + self._sharing.poll()
 
     def park(self, timeout_ns: int) -> None:
         """Sleep until a request comes, at most `timeout_ns`, or less where somebody's turn comes earlier."""
