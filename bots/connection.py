@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from bots.group import Group
     from bots.links.link import Link
     from bots.position import Position
     from bots.route import Route
@@ -55,7 +56,9 @@ log = logging.getLogger("bots")
 
 
 class Connection:
-    """Where a subscriber's ticks come from. `log_at` or `endpoint` names the place, without a control address."""
+    """Where a subscriber's ticks come from. `log_at` or `endpoint` names the place, without a control address; `group`
+    divides them with other bots.
+    """
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class Connection:
         spin: bool,
         behind_ns: int,
         patience_ns: int,
+        group: Group | None = None,
     ) -> None:
         self.route = route
         self.policies = policies
@@ -82,6 +86,7 @@ class Connection:
             latest=frozenset() if stream else policies.having("latest"),
             behind_ns=behind_ns,
             stop=policies.having("stop"),
+            share=None if group is None else group.share,
         )
         self.losses = Losses()
         self.on_gap: Callable[[Gap], object] | None = None
@@ -99,6 +104,8 @@ class Connection:
         self._stream = stream
         self._every_symbol = any(pattern.text == "*" for pattern in route.patterns)
         self._position: Position | None = None
+        self._group = group
+        self._complete = 0  # an epoch of which history had everything
         self._control: ControlClient | None = None
         self._reporter: Reporter | None = None
         self._mender: Mender | None = None
@@ -126,6 +133,8 @@ class Connection:
             self._reporter = Reporter(self._control, self._name)
             texts = [pattern.text for pattern in self.route.patterns]
             self._mender = Mender(self.delivery.recovery, self._control, texts, self.route.schemas)
+            if self._group is not None:
+                self._group.bind(self.delivery, self._control, self.route)
         deadline_ns = monotonic_ns() + int(timeout * 1e9) if timeout is not None else None
         while not self.delivery.stopped:
             why = "" if self.link is not None else self._try(wait=True)
@@ -141,11 +150,18 @@ class Connection:
                 self._pause(deadline_ns)
         self._check_life(idle=False)
 
-    def close(self) -> None:
-        """Let go of feed and control address. The delivery ends, also one in another thread."""
+    def close(self, done: bool = True) -> None:
+        """Let go of feed and control address. The delivery ends, also one in another thread.
+
+        :param done: the bot has dealt with what it was given last.
+        """
         self.delivery.stop()
-        while self.link is not None and self.link.busy:
+        while self.delivery.busy:
             time.sleep(0.001)
+        if self._group is not None and self._control is not None:
+            if done:
+                self.delivery.finish_off()
+            self._group.leave()
         if self._reporter is not None and self.link is not None:
             self._report(now_ns())  # the last second's figures
         self._drop()
@@ -153,12 +169,16 @@ class Connection:
         if self._control is not None:
             self._control.close()
             self._control = self._reporter = self._mender = None
+            self._group = None
         if self._position is not None:
             self._position.close()
 
-    def remember(self, position: Position) -> None:
-        """Be a durable bot: go on where `position` stands, and keep it."""
+    def remember(self, position: Position, path: Path) -> None:
+        """Be a durable bot: go on where `position` stands, and keep it; `path` is where it is kept."""
         self._position = position
+        if self._group is not None:
+            self._group.remember(position, path)
+            return
         self.delivery.remember(position)
         if position.epoch:
             self.route.left = (position.epoch, position.seq)
@@ -197,6 +217,8 @@ class Connection:
 
     def gap(self, topic: tuple[int, str], first: int, last: int, cause: str) -> None:
         schema_id, symbol = topic
+        if self._group is not None and not self._group.share.owns(symbol):
+            return
         gap = Gap(f"{BY_ID[schema_id].word}.{symbol}", first, last, cause, self.delivery.epoch)
         self._tell_gap(gap)
         if self.policies.of(schema_id) == "stop":
@@ -218,17 +240,20 @@ class Connection:
 
     def leaves(self) -> bool:
         """A new epoch shows: a durable bot finishes the old one from history first."""
-        if self._position is None or isinstance(self.link, HistoryLink) or self._control is None:
+        if not self._finishes or isinstance(self.link, HistoryLink) or self._control is None:
             return False
-        epoch, seq = self.delivery.epoch, self.delivery.proved
+        left = self._place()
         self._drop()
-        self.route.left = (epoch, seq)
+        self.route.left = left
         self._try_at_ns = 0
         return True
 
     def overrun(self, first: int, last: int) -> None:
         self.overruns += 1
         self.overrun_records += last - first + 1
+        if self._group is not None and self._group.share.aside:
+            self._tell_gap(Gap(EVERYTHING, first, last, "expired", self._group.share.epoch))
+            return
         if isinstance(self.link, HistoryLink):
             log.warning("history lacks %d records of all topics", last - first + 1)
             return
@@ -245,6 +270,7 @@ class Connection:
         """History has ended, and the log follows; or the log ended: leave it, and look for the feed again."""
         if isinstance(self.link, HistoryLink):
             history = self.link
+            self._complete = self.delivery.epoch if history.reached != self.delivery.epoch else 0
             link = self.route.after(history)
             self.link = None
             self.delivery.detach()
@@ -257,12 +283,19 @@ class Connection:
             self._lose(self._watch.judge(monotonic_ns()).stale(now_ns()))
         self._try_at_ns = 0
 
+    def taken(self) -> None:
+        if self._group is not None:
+            self._group.taken()
+
     def look(self, now_ns: int, idle: bool) -> None:
         if self.link is None:
             if monotonic_ns() >= self._try_at_ns:
                 self._look_for_feed()
-        elif not isinstance(self.link, HistoryLink):
+        elif not isinstance(self.link, HistoryLink) and not (self._group is not None and self._group.waits):
             self._check_life(idle)
+        if self._group is not None and self._control is not None:
+            self._group.look()
+            self._look_at_share(now_ns)
         if self._mender is not None and self.link is not None:
             now = monotonic_ns()
             self._mender.look(now)
@@ -276,6 +309,13 @@ class Connection:
         assert self._reporter is not None
         assert self.link is not None
         self._reporter.report(wall_ns, self.delivery, self.losses, self.link.transport, *self.lag())
+
+    def _look_at_share(self, wall_ns: int) -> None:
+        """Nobody may deal with this bot's share while others may have it."""
+        assert self._group is not None
+        why = self._group.lapsed()
+        if why:
+            self._lose(Stale("network", why, wall_ns))
 
     # --- live and stale ---------------------------------------------------------------------------------------------
 
@@ -325,6 +365,8 @@ class Connection:
     def _settled(self) -> bool:
         """Is what the bot began with over: states asked for, history, its last holes?"""
         if isinstance(self.link, HistoryLink) or self.delivery.recovery.joining:
+            return False
+        if self._group is not None and not self._group.settled:
             return False
         if self._joined:
             return True
@@ -377,6 +419,8 @@ class Connection:
                 self._take(self.route.open_endpoint(self._endpoint))
             else:
                 assert self._control is not None
+                if self._group is not None and not self._group.entered:
+                    self._group.enter()
                 directory = self._control.directory(ASK_S) if wait else self._control.directory_soon(ASK_S)
                 if directory is None:
                     return None
@@ -387,13 +431,23 @@ class Connection:
             raise ControlError("not an endpoint", found=self._endpoint, where=str(error)) from error
         return ""
 
+    @property
+    def _finishes(self) -> bool:
+        """Is an old epoch to be read to its end, after a new one has begun?"""
+        return self._position is not None or self._group is not None
+
+    def _place(self) -> tuple[int, int]:
+        """Where to go on in the stream."""
+        return (self.delivery.epoch, self.delivery.proved) if self._group is None else self._group.place
+
     def _follow(self, directory: Directory) -> None:
         """Attach where the directory says."""
         assert self._control is not None
         self._watch.answered(self._control.asked_ns, directory.alive_age_ns)
         epoch = self.delivery.epoch
-        if self._position is not None and not isinstance(self.link, ShmLink) and epoch not in (0, directory.epoch):
-            self.route.left = (epoch, self.delivery.proved)
+        finishes = self._finishes and not isinstance(self.link, ShmLink)
+        if finishes and epoch not in (0, directory.epoch, self._complete):
+            self.route.left = self._place()
         link = self.route.follow(directory, self._control, self.link, epoch)
         if link is not None:
             self._take(link, directory.epoch)
@@ -426,11 +480,13 @@ class Connection:
             self.delivery.attach(link, epoch, "slow")
         if first and self._state and self._mender is not None and not isinstance(link, HistoryLink):
             self.delivery.recovery.join()
-        if self._position is not None and not self._position.epoch and epoch:
+        if self._position is not None and not self._position.epoch and epoch and self._group is None:
             self._position.begin(epoch, max(1, link.passed() or self.route.next_seq))
 
     def _drop(self) -> None:
-        if isinstance(self.link, ShmLink):
+        if self._group is not None and self._group.share.ready:
+            self.route.left = None if isinstance(self.link, ZmqLink) else self._group.place
+        elif isinstance(self.link, ShmLink):
             self.route.left = self.link.epoch, self.link.passed()
         elif isinstance(self.link, HistoryLink):
             self.route.left = self.link.epoch or self.link.first_epoch, self.link.passed()

@@ -8,6 +8,7 @@ from bots.links.link cimport Link, run_t
 from bots.order cimport TopicOrder, verdict_t
 from bots.position cimport Position
 from bots.recovery cimport Recovery
+from bots.share cimport Share, ShareTopics
 from bots.ticks cimport Tick
 from feed.metrics.histogram cimport Histogram
 
@@ -16,10 +17,24 @@ cdef enum:
     STEP_BLOCK = 17         # a block is needed for the run's schema
     STEP_FULL = 18          # as many as were asked for
     STEP_CLOSE = 19         # an answer has gone out whole
+    STEP_TAKEN = 20         # all that was to be taken over has come
     SCHEMAS_ROOM = 14       # schema ids are below
 
 cdef enum:
     POOL = 2                # objects per schema that take turns: who asks for the next tick still holds the last one
+
+
+cdef class Main:
+    cdef Link source, link
+    cdef TopicOrder order
+    cdef Names names
+    cdef set met
+    cdef dict carried
+    cdef ShareTopics topics
+    cdef run_t run, parked
+    cdef uint32_t at
+    cdef int pending
+    cdef bint has_parked
 
 
 cdef class Delivery:
@@ -46,6 +61,10 @@ cdef class Delivery:
     cdef readonly Tick current      # given to a callback last
     cdef uint64_t look_at           # wall ns: when hooks.look() is due
     cdef uint64_t prove_at          # likewise, when the position is to say what is proved
+    cdef public uint64_t pause_ns   # it is due so often, at least
+    # --- work sharing ---
+    cdef Share share                # or None
+    cdef Main main                  # the link that waits while another is read, or None
     # --- durable: what was handed out last, and where it stands in `position` ---
     cdef Position position          # or None
     cdef uint32_t* marks            # by topic: entry of the position
@@ -73,6 +92,9 @@ cdef class Delivery:
     cdef PyObject* pool[SCHEMAS_ROOM][POOL] # OWNED
 
     cdef int step(self) noexcept nogil
+    cdef int _shared(self) noexcept nogil
+    cdef int _goes_on(self, tuple topic, uint64_t first, uint64_t last, str cause) except -1
+    cdef int _passed(self) except -1
     cdef int collect(self, uint32_t n, uint32_t* total) noexcept nogil
     cdef int event(self, int what) except -1
     cdef bint idle(self, uint64_t deadline_ns) except -1

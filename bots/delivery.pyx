@@ -26,9 +26,10 @@ from libc.string cimport memcpy, memset
 from bots.batch cimport Batch, Block
 from bots.conflate cimport Conflate
 from bots.links.link cimport LINK_CLOSED, LINK_LOST, LINK_NONE, LINK_RUN, LINK_SKIPPED, LINK_TOPIC, NO_TOPIC
-from bots.order cimport IS_DROPPED, IS_EPOCH, IS_FLUSH, IS_HELD, IS_HOLE, UNKNOWN
+from bots.order cimport HELD, IS_DROPPED, IS_EPOCH, IS_FLUSH, IS_HELD, IS_HOLE, UNKNOWN
 from bots.position cimport Position, position_entry_t
 from bots.recovery cimport MEND_CLOSE, MEND_NONE, Recovery
+from bots.share cimport GATE_MEND, GATE_OPEN, GATE_SHUT, GIVES, GIVES_HALT, GIVES_NOT, Share, ShareTopics
 from bots.stream cimport StreamHold
 from bots.ticks cimport new_tick
 from feed.clock cimport mono_ns, wall_ns
@@ -59,11 +60,16 @@ cdef enum:
     IN_HAND_NOTHING = 0
     IN_HAND_TICK = 1
     IN_HAND_BATCHES = 2
+    PASSED_OVER = 4096      # records of others between two looks at signals and the clock
     BLOCKS_KEPT = 4         # per schema; a bot that keeps more batches than that pays for new memory
 
 STATUS = BY_WORD["status"].id
 
 assert max(schema.id for schema in SCHEMAS) < SCHEMAS_ROOM
+
+
+cdef class Main:
+    """The link that waits while another is read, and all that belongs to it."""
 
 
 cdef class Delivery:
@@ -74,6 +80,7 @@ cdef class Delivery:
     status(symbol, action, reason, is_trading, ts_event): a status record goes out
     late(topic, age_ns): a tick of policy "stop" is too old; raises   leaves() -> bool: a new epoch shows, and was it left?
     epoch(old, new), overrun(first, last), closed()
+    taken(): what lay_aside() let in has ended, or all that was wanted of it has come (a bot that shares a stream)
     look(now_ns, idle) about ten times a second, a thousand times while something is asked for; `idle`: nothing was waiting
     just now.
     """
@@ -87,8 +94,11 @@ cdef class Delivery:
         self, hooks, stream: bool = False, spin: bool = False, *, patience_ns: int = 10_000_000_000,
         latest: frozenset = frozenset(), behind_ns: int = 100_000_000, stop: frozenset = frozenset(),
         kept_bytes: int = KEPT_BYTES, seed: int | None = None,
+        share: Share | None = None,
     ) -> None:
         self.hooks = hooks
+        self.share = share
+        self.pause_ns = SLICE_NS
         self.latest = latest
         self.behind_ns = behind_ns
         for schema_id in stop:
@@ -127,7 +137,10 @@ cdef class Delivery:
         :param epoch: the link's, where it is known for sure; another than before is told to hooks.epoch().
         :param cause: what a hole on this link means.
         """
-        cdef TopicOrder old = self.order
+        cdef TopicOrder old
+        if self.main is not None:
+            self.take_up().close()
+        old = self.order
         before = self.order.epoch
         joins = self.recovery.part() and epoch in (0, before)
         self.folded_before = self.folded
@@ -140,7 +153,8 @@ cdef class Delivery:
         else:
             self.order.begin(epoch or before, reborn=old.reborn)
         self.order.duplicates, self.order.outdated = old.duplicates, old.outdated
-        self.order.guarded = self.position is not None or any(last >= due for due, last, _ in self.carried.values())
+        owes = any(last >= due for due, last, _ in self.carried.values())
+        self.order.guarded = owes or self.position is not None or self.share is not None
         if self.in_hand == IN_HAND_BATCHES and self.handed_marks == NULL:
             self.handed_marks, self.marks, self.mark_room = self.marks, NULL, 0
         self.names = Names()
@@ -158,6 +172,10 @@ cdef class Delivery:
         self.pending = 0
         if self.order.epoch != before and before:
             self.begin_epoch(before)
+        if self.share is not None and link.transport == "none":
+            self.share.detach()
+        elif self.share is not None:
+            self.share.attach(self.order.epoch, link.passed(), link.transport in IN_STREAM_ORDER)
         if joins:
             self.recovery.join()
         if self.carried:
@@ -218,8 +236,61 @@ cdef class Delivery:
             self.handed_blocks = None
             free(self.handed_marks)
             self.handed_marks = NULL
-        self.hooks.epoch(before, self.order.epoch)
+        if self.share is not None:
+            self.share.begin(self.order.epoch)
+            self.order.guarded = True
+        if self.main is None:
+            self.hooks.epoch(before, self.order.epoch)
         return 0
+
+    def lay_aside(self, Link link not None) -> None:
+        """Deliver what `link` brings, until take_up(); the present link waits where it stands."""
+        cdef TopicOrder order = TopicOrder("expired")
+        self.main = Main()
+        self.main.source, self.main.link, self.main.order = self.source, self.link, self.order
+        self.main.names, self.main.met, self.main.carried = self.names, self.met, self.carried
+        self.main.topics = self.share.topics
+        self.main.run, self.main.at, self.main.pending = self.run, self.at, self.pending
+        self.main.parked, self.main.has_parked = self.parked, self.has_parked
+        order.duplicates, order.outdated = self.order.duplicates, self.order.outdated
+        self.order = order
+        self.names = Names()
+        self.met = set()
+        self.carried = {}
+        self.source = self.link = link
+        self.recovery.attach(link, order)
+        self.share.read_aside(ShareTopics())
+        self.has_parked = False
+        self.run.count = 0
+        self.at = 0
+        self.pending = 0
+
+    def take_up(self) -> Link:
+        """Go on with the link that waits, at the very record; gives the other one, for the caller to close."""
+        cdef Main main = self.main
+        link = self.source
+        main.order.duplicates, main.order.outdated = self.order.duplicates, self.order.outdated
+        if self.order.epoch == main.order.epoch:
+            # What has come now need not be missed there.
+            for (schema_id, symbol), (due, *_) in self.numbering().items():
+                topic = self._of_main(schema_id, symbol)
+                if 0 < main.order.due(topic) < due:
+                    main.order.start(topic, due, True)
+        self.main = None
+        self.source, self.link, self.order = main.source, main.link, main.order
+        self.names, self.met, self.carried = main.names, main.met, main.carried
+        self.run, self.at, self.pending = main.run, main.at, main.pending
+        self.parked, self.has_parked = main.parked, main.has_parked
+        self.recovery.attach(self.source, self.order)
+        self.share.read_main(main.topics)
+        return link
+
+    def _of_main(self, schema_id: int, symbol: str) -> int:
+        """The index that a topic has on the link that waits; NO_TOPIC: none."""
+        try:
+            return self.main.source.index_of_key(schema_id, symbol)
+        except LookupError:
+            return NO_TOPIC
 
     def detach(self) -> Link:
         """Be attached to nothing; gives the link, for the caller to close."""
@@ -229,7 +300,7 @@ cdef class Delivery:
 
     @property
     def epoch(self) -> int:
-        return self.order.epoch
+        return self.order.epoch if self.main is None else self.main.order.epoch
 
     @property
     def proved(self) -> int:
@@ -238,16 +309,25 @@ cdef class Delivery:
         cdef uint32_t i
         for _, _, low in self.carried.values():
             seq = min(seq, low or seq)
-        if self.source.transport not in IN_STREAM_ORDER:
-            for i in range(self.order.size):
-                if self.order.topics[i].seq:
-                    seq = min(seq, self.order.topics[i].seq)
+        lossless = self.source.transport in IN_STREAM_ORDER
+        for i in range(self.order.size):
+            if self.order.topics[i].seq and not (lossless and self.order.topics[i].state != HELD):
+                seq = min(seq, self.order.topics[i].seq)
         return seq
 
     @property
     def frames(self) -> int:
         """Heard on this link in all: while it grows, the other side lives."""
-        return self.source.frames
+        return self.source.frames if self.main is None else self.main.source.frames
+
+    @property
+    def attached(self) -> bool:
+        return self.source.transport != "none"
+
+    @property
+    def busy(self) -> bool:
+        """A thread waits in a link: it is not to be closed now."""
+        return self.source.busy
 
     @property
     def malformed(self) -> int:
@@ -281,19 +361,27 @@ cdef class Delivery:
 
     cdef int step(self) noexcept nogil:
         """LINK_RUN: record `at` of `run` is to be delivered. Else nothing is at hand, or event() is to be called."""
-        cdef int what
+        cdef int what, gate = GATE_OPEN
+        cdef uint32_t passed = 0
         if self.in_hand == IN_HAND_TICK:
             self.commit()
         if self.pending:
             return self.pending
         if self.at < self.run.count:
-            if self.stream:
+            what = LINK_RUN if self.share is None else self._shared()
+            if what == LINK_RUN and self.stream:
                 self.place()
-            return LINK_RUN
+            if what != LINK_SKIPPED:
+                return what
         self.dry = False
         while True:
+            if self.share is not None:
+                gate = self.share.gate(self.recovery.hold_count != 0, self.recovery.ready)
+                if gate == GATE_SHUT:
+                    self.look_at = 0
+                    return LINK_NONE
             # What was missing and what comes live take turns: neither may hold up the other.
-            self.mended = self.recovery.ready and not self.mended
+            self.mended = self.recovery.ready and (not self.mended or gate == GATE_MEND)
             if self.mended:
                 what = self.recovery.give(&self.run, &self.verdict)
                 if what == MEND_NONE:
@@ -303,6 +391,8 @@ cdef class Delivery:
                     self.at = 0
                     self.pending = STEP_CLOSE
                     return STEP_CLOSE
+            elif gate == GATE_MEND:
+                return LINK_NONE
             elif self.has_parked:
                 if self.recovery.ready:
                     continue
@@ -325,6 +415,8 @@ cdef class Delivery:
                         and not self.run.flags & TC_FLAG_CONFLATED
                     ):
                         self.seq = self.run.seq
+                    if self.share is not None and self.run.epoch == self.order.epoch:
+                        self.share.note(&self.run)
             if what == LINK_RUN or self.mended:
                 self.at = self.verdict.skip
                 if (self.run.folded or self.verdict.folded) and not self.verdict.what & (IS_HELD | IS_FLUSH):
@@ -342,6 +434,14 @@ cdef class Delivery:
                         self.pending = STEP_VERDICT
                         return STEP_VERDICT
                 if self.at < self.run.count:
+                    if self.share is not None:
+                        self.share.tally(&self.run, self.run.count - self.at)
+                        what = self._shared()
+                        passed += 1
+                        if what == LINK_SKIPPED and passed < PASSED_OVER:
+                            continue
+                        if what != LINK_RUN:
+                            return what
                     if self.stream:
                         self.place()
                     return LINK_RUN
@@ -360,6 +460,19 @@ cdef class Delivery:
             if what != LINK_SKIPPED:
                 self.pending = what
             return what
+
+    cdef int _shared(self) noexcept nogil:
+        """The record at hand of a stream that is shared: LINK_RUN, or LINK_SKIPPED if it is passed over."""
+        cdef int what = self.share.gives(&self.run)
+        if what == GIVES or what == GIVES_NOT:
+            self.share.note(&self.run)      # again, if it was at hand when the share was another
+        if what == GIVES:
+            return LINK_RUN
+        if what == GIVES_NOT:
+            self.at = self.run.count
+            return LINK_SKIPPED
+        self.look_at = 0
+        return LINK_NONE if what == GIVES_HALT else STEP_TAKEN
 
     cdef void place(self) noexcept nogil:
         """In stream order what comes behind its place, having waited for something or been overtaken, is flagged."""
@@ -383,6 +496,8 @@ cdef class Delivery:
             self.tell_gaps(self.recovery.close_answer())
         elif what == LINK_LOST:
             self.overrun()
+        elif what == STEP_TAKEN or (what == LINK_CLOSED and self.main is not None):
+            self.hooks.taken()
         elif what == LINK_CLOSED:
             self.hooks.closed()
         return 0
@@ -406,6 +521,11 @@ cdef class Delivery:
                 self.recovery.new(topic)
             if self.position is not None:
                 self._mark(topic, schema_id, symbol)
+            if self.main is not None:
+                there = self._of_main(schema_id, symbol)
+                self.share.topics.put_again(topic, symbol, self.main.topics.first(there), self.main.order.due(there))
+            elif self.share is not None:
+                self.share.topics.put(topic, symbol, bool(due))
         self.source.want(topic, wanted)
         return 0
 
@@ -432,16 +552,16 @@ cdef class Delivery:
             self.tell_gaps(self.recovery.abandon("epoch"))
             self.begin_epoch(0)
         if not verdict.what & IS_HOLE:
+            if self.share is not None and self.at < self.run.count:
+                self.share.tally(&self.run, self.run.count - self.at)
             return 0
         topic = self.source.topic(verdict.topic)
         cause = CAUSES[verdict.cause]
         # In an answer a hole is what the feed itself no longer has; between what was kept it is as good as any.
         if self.mended and self.recovery.answering:
-            self.hooks.gap(topic, first, verdict.last, self.recovery.answered())
-            return 0
+            return self._goes_on(topic, first, verdict.last, self.recovery.answered())
         if not self.hooks.fills(topic, first, verdict.last, cause):
-            self.hooks.gap(topic, first, verdict.last, cause)
-            return 0
+            return self._goes_on(topic, first, verdict.last, cause)
         if self.order.topics[verdict.topic].newest:
             folded = <uint32_t>(verdict.last - first)
         self.recovery.hole(verdict.topic, first, verdict.last, verdict.seq_from, self.run.seq, folded)
@@ -451,6 +571,19 @@ cdef class Delivery:
         self.at = 0
         self.look_at = 0
         return 0
+
+    cdef int _goes_on(self, tuple topic, uint64_t first, uint64_t last, str cause) except -1:
+        """A hole is a gap, and the run at hand goes out behind it."""
+        if self.share is not None:
+            self.share.lose(last - first + 1)
+            self.share.tally(&self.run, self.run.count - self.at)
+        self.hooks.gap(topic, first, last, cause)
+        return 0
+
+    def finish_off(self) -> None:
+        """The bot has dealt with all that it was given, and will not come for more."""
+        if self.share is not None and self.at >= self.run.count and not self.ready:
+            self.share.came_back(self.recovery.hold_count != 0)
 
     def overdue(self, now_ns: int) -> None:
         """Tell the gaps of what has been waited for too long. `now_ns` is any clock that only rises: recovery's time."""
@@ -516,6 +649,9 @@ cdef class Delivery:
             self.position.header.handed = seq
 
     cdef int tell_gaps(self, list gaps) except -1:
+        if self.share is not None:
+            for _, first, last, _ in gaps:
+                self.share.lose(last - first + 1)
         return self.tell([(self.source.topic(topic), first, last, cause) for topic, first, last, cause in gaps])
 
     cdef int tell(self, list gaps) except -1:
@@ -551,7 +687,7 @@ cdef class Delivery:
     cdef bint idle(self, uint64_t deadline_ns) except -1:
         """Nothing is waiting: look around, then sleep a slice. False once `deadline_ns` (monotonic) has passed."""
         cdef uint64_t now = mono_ns()
-        cdef uint64_t rest = MENDING_NS if self.mending else SLICE_NS
+        cdef uint64_t rest = min(MENDING_NS if self.mending else SLICE_NS, self.pause_ns)
         if deadline_ns != NEVER:
             if now >= deadline_ns:
                 return False
@@ -564,13 +700,26 @@ cdef class Delivery:
             self.seq_handed = self.seq
             if not self.in_hand:
                 self.position.header.seq = self.seq
+        self._passed()
         cdef Link source = self.source
+        cdef bint stood = self.share is not None and self.share.stood
         source.busy = True
         with nogil:
-            source.wait(rest, self.spin)
+            if stood:
+                Link.wait(source, rest, False)      # whatever is waiting there
+            else:
+                source.wait(rest, self.spin)
         source.busy = False
         PyErr_CheckSignals()
         return True
+
+    cdef int _passed(self) except -1:
+        """Nothing is waiting, and nothing is in the bot's hands: what shares the stream stands there."""
+        if self.share is not None and self.at >= self.run.count:
+            if self.source.transport in IN_STREAM_ORDER:
+                self.share.passed(self.source.passed())
+            self.share.came_back(self.recovery.hold_count != 0)
+        return 0
 
     cdef int look(self, uint64_t now, bint idle) except -1:
         """hooks.look(), if it is due. `now` is wall time; should it have stepped back, it is due."""
@@ -578,7 +727,7 @@ cdef class Delivery:
             self.prove_at = now + SLICE_NS
             self.position.header.proved = min(self.proved, self.position.header.seq)
         if now >= self.look_at or now + SLICE_NS < self.look_at:
-            self.look_at = now + (MENDING_NS if self.mending else SLICE_NS)
+            self.look_at = now + min(MENDING_NS if self.mending else SLICE_NS, self.pause_ns)
             self.hooks.look(now, idle)
         return 0
 
@@ -607,6 +756,7 @@ cdef class Delivery:
         tick = self.next_tick(0)
         if tick is None:
             self.look(wall_ns(), True)
+            self._passed()
         return tick
 
     cdef Tick next_tick(self, uint64_t deadline_ns):
@@ -615,6 +765,8 @@ cdef class Delivery:
         cdef Tick tick
         if self.in_hand == IN_HAND_BATCHES and not self.ready:
             self._commit_batches()
+        if self.share is not None:
+            self.share.batches = False
         while True:
             what = self.step()
             if what == LINK_RUN:
@@ -713,6 +865,8 @@ cdef class Delivery:
         cdef Tick tick = None
         if self.in_hand == IN_HAND_BATCHES and not self.ready:
             self._commit_batches()
+        if self.share is not None:
+            self.share.batches = False
         while not self.stopped:
             what = self.step()
             if what == LINK_RUN:
@@ -776,6 +930,10 @@ cdef class Delivery:
             raise ValueError(f"n must be at least 1, not {n}")
         if self.in_hand == IN_HAND_BATCHES and not self.ready:
             self._commit_batches()
+        if self.share is not None and not self.ready:
+            self.share.batches = True
+            if self.at >= self.run.count:
+                self.share.came_back(self.recovery.hold_count != 0)
         while not self.ready:
             what = self.collect(most, &total)
             if what == STEP_BLOCK:

@@ -56,6 +56,10 @@ class ArchiveBlocks:
         self._stood_since_ns = 0
         return block.epoch, block.data, (block.first_seq, block.last_seq) if block.missing else None
 
+    @property
+    def epoch(self) -> int:
+        return self._reader.epoch
+
     def wait(self, timeout_s: float) -> bool:
         time.sleep(min(timeout_s, LOOK_S))
         return True
@@ -68,15 +72,25 @@ class ArchiveBlocks:
 
 
 class ControlBlocks:
-    """What matches, from record `seq` of `epoch` on, asked for piece by piece until there is no more of it."""
+    """What matches, from record `seq` of `epoch` on, asked for piece by piece until there is no more of it.
+
+    :param until: (epoch, seq): only what lies below, and all of that, however long it takes.
+    """
 
     def __init__(
-        self, control: ControlClient, epoch: int, seq: int, patterns: Sequence[str], schemas: Sequence[str] | None
+        self,
+        control: ControlClient,
+        epoch: int,
+        seq: int,
+        patterns: Sequence[str],
+        schemas: Sequence[str] | None,
+        until: tuple[int, int] | None = None,
     ) -> None:
         self.ended = False
         self._control = control
         self._epoch = epoch
         self._seq = seq
+        self._until = until
         self._fields: dict[str, Any] = {
             "patterns": list(patterns),
             "schemas": schemas if schemas is None else list(schemas),
@@ -95,6 +109,10 @@ class ControlBlocks:
             return self._ready.popleft()
         self.ended = self._last
         return None
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
 
     def wait(self, timeout_s: float) -> bool:
         return self._control.wait(timeout_s)
@@ -121,7 +139,7 @@ class ControlBlocks:
         if self._number is None and not self._last and patient and len(self._ready) < AHEAD:
             self._number = self._control.request("replay", epoch=self._epoch, **{"from": self._seq}, **self._fields)
             self._asked_ns = now
-        if now - self._heard_ns > STUCK_NS and not self._ready:
+        if now - self._heard_ns > STUCK_NS and not self._ready and self._until is None:
             self._last = True
 
     def _take(self, words: dict[str, Any], pieces: list[bytes]) -> None:
@@ -142,3 +160,5 @@ class ControlBlocks:
             self._last = words["next_epoch"] is None
             if not self._last:
                 self._epoch, self._seq = words["next_epoch"], BEGINNING
+        if self._until is not None:
+            self._last = (self._epoch, self._seq) >= self._until

@@ -196,7 +196,7 @@ cdef class TopicOrder:
         self._place(topic, run, run.topic_seq + run.count, out)
         if not out.what & IS_DROPPED:
             topic.next = run.topic_seq + run.count
-            topic.seq = run.seq
+            topic.seq = max(topic.seq, run.seq)
         return 0
 
     cdef void release(self, uint32_t topic) noexcept nogil:

@@ -329,6 +329,7 @@ cdef class Recovery:
         if hold.what == WAITS_STATE and run.count == 0:
             hold.what = WAITS_STATED
             self.order.topics[hold.topic].next = run.topic_seq
+            self.order.topics[hold.topic].seq = run.seq
             return False
         return hold.what == WAITS_STATED and run.count != 0
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from bots.connection import Connection
+from bots.group import Group
 from bots.position import Position
 from bots.report import latencies
 from bots.route import TRANSPORTS, Route
@@ -64,6 +65,11 @@ class Subscriber:
     :param snapshot: "state" is the same as start="snapshot".
     :param durable: a name for the position that this bot keeps on this host: whatever it or the feed does, it goes on
         with the tick behind the last one that it was done with. `start` then is for the first time only.
+    :param group: a name that other bots have too: they divide the ticks between them, in stream order (`order`). When
+        bots come or go, the others go on where they stopped; what they take over comes flagged replayed. Of a bot that
+        died some ticks may come again, flagged too. All have the same symbols, schemas and `share`. `start` counts for
+        the first of them; a durable one keeps its place in the group.
+    :param share: "symbol", all ticks of a symbol to the same bot as long as it is there; or "turn", tick by tick.
     :param slow: what to do when behind, for all schemas or by schema: "fill", every tick however late (the default of
         events: trades, orders, bars); "latest", the newest state, `folded` saying how many it stands for (the default
         of quotes, bbo, books and definitions); "stop", raise StaleData rather than give old ticks or not all of them.
@@ -93,12 +99,21 @@ class Subscriber:
         start: Start = "live",
         snapshot: Literal["none", "state"] = "none",
         durable: str | None = None,
+        group: str | None = None,
+        share: Literal["symbol", "turn"] = "symbol",
         slow: Slow | None = None,
         behind: float = 0.1,
         patience: float = 10.0,
     ) -> None:
         if log is not None and endpoint is not None:
             raise ConfigError("a subscriber has one place to take ticks from", expected="log or endpoint", found="both")
+        joins = _one_of("snapshot", snapshot, ("none", "state")) == "state" or start == "snapshot"
+        if group is not None and (log is not None or endpoint is not None or joins):
+            raise ConfigError(
+                "a group begins where its bots stand, which the control address knows",
+                found="a snapshot" if joins else "log or endpoint",
+                where="group",
+            )
         self.name = name or f"{Path(sys.argv[0]).stem or 'python'}-{os.getpid()}"[-31:]
         self.timeout = timeout
         self._opened = False
@@ -109,11 +124,15 @@ class Subscriber:
             name=self.name,
             hwm=hwm,
             start=start,
-            durable=durable is not None,
+            durable=durable is not None or group is not None,
         )
         route.schemas = None if schemas is None else [check_schema(word) for word in schemas]
         self._route = route
         self._durable = durable
+        self._group = None
+        if group is not None:
+            _one_of("share", share, ("symbol", "turn"))
+            self._group = Group(group, share, self.name, durable)
         self._connection = Connection(
             route,
             Policies(slow),
@@ -121,11 +140,12 @@ class Subscriber:
             log_at=None if log is None else Path(log),
             endpoint=endpoint,
             name=self.name,
-            state=_one_of("snapshot", snapshot, ("none", "state")) == "state" or start == "snapshot",
-            stream=_one_of("order", order, ("topic", "stream")) == "stream",
+            state=joins,
+            stream=_one_of("order", order, ("topic", "stream")) == "stream" or group is not None,
             spin=_one_of("idle", idle, ("park", "spin")) == "spin",
             behind_ns=int(behind * 1e9),
             patience_ns=int(patience * 1e9),
+            group=self._group,
         )
         self._delivery = self._connection.delivery
         self.on_gap, self.on_stale, self.on_live = on_gap, on_stale, on_live
@@ -142,7 +162,8 @@ class Subscriber:
             if self._delivery.stopped:
                 raise CallerError("the subscriber is closed", remedy="Make a new one")
             if self._durable is not None:
-                self._connection.remember(Position(position_path(self._durable)))
+                path = position_path(self._durable)
+                self._connection.remember(Position(path), path)
                 self._durable = None
             self._connection.open(self.timeout)
             self._opened = True
@@ -159,14 +180,14 @@ class Subscriber:
     def __enter__(self) -> Self:
         return self.open()
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        self._connection.close(done=kind is None)
 
     async def __aenter__(self) -> Self:
         return await asyncio.to_thread(self.open)
 
-    async def __aexit__(self, *exc: object) -> None:
-        self.close()
+    async def __aexit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        self._connection.close(done=kind is None)
 
     # --- ticks ------------------------------------------------------------------------------------------------------
 
@@ -263,7 +284,9 @@ class Subscriber:
         `latency`: by stage (wire, total, handler) p50 p90 p99 p999 max in ns, count, and `negative`: clock differences
         below zero, which no quantile has. `lag_ns`: how old the last tick was when it came, 0 when nothing is waiting;
         `lag_ticks`: ticks of all topics that wait, None where nobody can tell. `filled`: ticks that were missing and
-        came later; `waiting`: topics that wait for such; `folded`: ticks that a newer state stood for.
+        came later; `waiting`: topics that wait for such; `folded`: ticks that a newer state stood for. `group`: its
+        name, this `member`, the `generation` (0: none yet) and its `members`, and whether it is `taking_over` what
+        others have left.
         """
         connection, delivery = self._connection, self._delivery
         lag_ns, lag_ticks = connection.lag()
@@ -286,6 +309,7 @@ class Subscriber:
             "lag_ns": lag_ns,
             "lag_ticks": lag_ticks,
             "latency": latencies(delivery),
+            "group": None if self._group is None else self._group.figures(),
         }
 
     async def _something_waits(self) -> None:

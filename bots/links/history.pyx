@@ -5,6 +5,7 @@ Blocks come from an object that has
 
     next_block() -> (epoch, data, lost) or None     None: nothing is there now; lost: (first, last) seq that will not come
     ended                                           nothing more will come
+    epoch                                           that it has come to, whether there was anything of it or not
     wait(timeout_s)                                 until something may be there
     close()
     topic(topic_id) -> (schema word, symbol)        for ids that no announcement in the data explains
@@ -163,6 +164,11 @@ cdef class HistoryLink(Link):
         self.lost_first, self.lost_last = lost
         self.seq = max(self.seq, self.lost_last + 1)
         return LINK_LOST
+
+    @property
+    def reached(self) -> int:
+        """The epoch that it has come to; all before it are complete."""
+        return self.blocks.epoch
 
     cdef bint wait(self, uint64_t timeout_ns, bint spin) noexcept nogil:
         with gil:

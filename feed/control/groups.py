@@ -14,7 +14,8 @@ A place is (epoch, seq): all ticks of one's share below it have been dealt with.
 generation whose owner of it stopped above it, else its owner's in the present one. So every tick has one owner at any
 time, whatever the members know of each other, and the places alone say what has been dealt with: one that is too low
 makes ticks come again, and none is lost by it. They are forgotten here when control ends; members then tell what they
-know, and for one lease nothing changes, so that none is taken for dead that only has not asked yet.
+know, and for one lease nothing changes, so that none is taken for dead that only has not asked yet. Who comes later
+than that may find a group that others began anew: what it knows is added to what is past, and all look there again.
 """
 
 from __future__ import annotations
@@ -43,13 +44,14 @@ KEPT_NS = 60_000_000_000
 Place = tuple[int, int]
 NOWHERE: Place = (0, 0)
 
-Number = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:@-]{1,64}$")]
 Members = Annotated[list[Name], msgspec.Meta(max_length=MEMBERS_MAX)]
 
 
 class Past(msgspec.Struct, frozen=True):
-    """A generation that is over: its members in order, where each stopped, and a place above all that they handed out.
+    """A generation that is over: its members in order, where each stopped, a place above all that they handed out, and
+    the one from which on the stream was theirs.
 
     Without members: what they were and did is not known any more.
     """
@@ -57,12 +59,14 @@ class Past(msgspec.Struct, frozen=True):
     members: Members
     stops: Annotated[list[tuple[Number, Number]], msgspec.Meta(max_length=MEMBERS_MAX)]
     fence: tuple[Number, Number]
+    begin: tuple[Number, Number]
 
 
 class Memory(msgspec.Struct, frozen=True):
     """What a member knows of its group: the generation it acts on, and the places that it last heard of."""
 
     generation: Number
+    born: Number
     members: Members
     past: Annotated[list[Past], msgspec.Meta(max_length=PAST_MAX)]
     begin: tuple[Number, Number]
@@ -70,16 +74,21 @@ class Memory(msgspec.Struct, frozen=True):
 
 
 class GroupRequest(msgspec.Struct, frozen=True):
-    """`since`: it has counted `count` records from there to `seq`; None: on its way in none can be lost in silence."""
+    """`born`: the first generation of the line of generations that the member was last in; 0: of none.
+
+    `since`: it has counted `count` records from there to `upto`; None: on its way in none can be lost in silence.
+    """
 
     group: Name
     member: Name
     subscription: Annotated[str, msgspec.Meta(max_length=64)]
     share: Literal["symbol", "turn"] = "symbol"
     generation: Number = 0
+    born: Number = 0
     epoch: Number = 0
     seq: Number = 0
     since: Number | None = None
+    upto: Number = 0
     count: Number = 0
     stopped: bool = False
     leave: bool = False
@@ -121,6 +130,7 @@ class _Proof:
 class _Member:
     place: Place
     heard_ns: int
+    claim: Place = NOWHERE  # where it says that it stands; `place` is no more than what was proved of it
     told: bool = False
     stopped: bool = False
     gone: Literal["", "left", "died"] = ""
@@ -134,6 +144,10 @@ class _Group:
     selection: Selection | None = None
     durable: bool = False
     generation: int = 0
+    born: int = 0
+    added: list[int] = field(default_factory=list)  # lines that began elsewhere
+    again: Place | None = None  # from here all have to look in the next generation, for what is owed by those
+    looked: Place | None = None  # the same, of this one
     members: dict[str, _Member] = field(default_factory=dict)  # of the present generation, by name in order
     joining: dict[str, _Member] = field(default_factory=dict)
     past: list[Past] = field(default_factory=list)
@@ -184,13 +198,14 @@ class Groups:
         if request.memory is not None:
             self._remember(group, request.memory, now_ns)
         group.durable |= request.durable
-        if request.leave:
+        known = request.born in {0, group.born, *group.added}
+        if known and request.leave:
             self._leave(group, request)
-        else:
+        elif known:
             self._present(group, request, now_ns)
         if not gathers:
             self._advance(group, now_ns)
-        answer = self._answer(group, request, gathers)
+        answer = self._answer(group, request, gathers, known)
         if self._left_for_good(group):
             del self._groups[request.group]
         return answer
@@ -257,9 +272,14 @@ class Groups:
         """Take what a member knows for what control has forgotten, where it is newer."""
         stops = [stop for each in memory.past[-1:] for stop in each.stops]
         lowest = min([*stops, *memory.at.values()], default=memory.begin)
-        if memory.generation > group.generation:
+        if group.generation and memory.born not in {group.born, *group.added}:
+            self._add(group, memory, lowest)
+        elif memory.born in group.added:
+            return
+        elif memory.generation > group.generation:
             heard = {**group.members, **group.joining}
-            group.generation, group.past, group.begin = memory.generation, list(memory.past), memory.begin
+            group.generation, group.born = memory.generation, memory.born
+            group.past, group.begin = list(memory.past), memory.begin
             group.members = {
                 name: _Member(memory.at.get(name, lowest), heard[name].heard_ns if name in heard else now_ns)
                 for name in sorted(memory.members)
@@ -269,6 +289,14 @@ class Groups:
             for name, place in memory.at.items():
                 if name in group.members:
                     group.members[name].place = max(group.members[name].place, place)
+
+    def _add(self, group: _Group, memory: Memory, lowest: Place) -> None:
+        """Another line of generations, that ended when this group began anew: it may owe some ticks."""
+        stops = [memory.at.get(name, lowest) for name in sorted(memory.members)]
+        fence = max(self._end() or NOWHERE, *stops, lowest)
+        group.past = [*memory.past, Past(sorted(memory.members), stops, fence, memory.begin), *group.past]
+        group.again = min(group.again or lowest, lowest)
+        group.added = [*group.added[1 - PAST_MAX :], memory.born]
 
     def _present(self, group: _Group, request: GroupRequest, now_ns: int) -> None:
         member = group.members.get(request.member)
@@ -308,29 +336,29 @@ class Groups:
 
     def _claim(self, group: _Group, member: _Member, request: GroupRequest) -> None:
         """A member has dealt with all below a place, it says; where records may be lost on the way, that is proved."""
-        place = (request.epoch, request.seq)
+        member.claim = (request.epoch, request.seq)
         if request.since is None:
-            member.place, member.proof = max(member.place, place), None
+            member.place, member.proof = max(member.place, member.claim), None
             return
         since = (request.epoch, request.since)
         proof = member.proof
         if proof is None or proof.since != since:
             proof = member.proof = _Proof(since, since, 0)
-            member.place = max(member.place, since)
-        if proof.to is not None or place < proof.place:
-            return
-        proof.to, proof.said, proof.next, proof.found = place, request.count, proof.place[1], 0
-        if proof.next == place[1]:
-            self._judge(member, proof, True)
-        else:
-            self._counting.append((group, member))
+        if proof.to is None and request.upto >= proof.place[1]:
+            proof.to, proof.said = (request.epoch, request.upto), request.count
+            proof.next, proof.found = proof.place[1], 0
+            if proof.next == request.upto:
+                self._judge(member, proof, True)
+            else:
+                self._counting.append((group, member))
+        member.place = max(member.place, min(member.claim, proof.place))
 
     def _judge(self, member: _Member, proof: _Proof, counted: bool) -> None:
         assert proof.to is not None
         proof.doubt = not counted or proof.said - proof.count != proof.found
         if not proof.doubt:
             proof.place, proof.count = proof.to, proof.said
-            member.place = max(member.place, proof.place)
+            member.place = max(member.place, min(member.claim, proof.place))
         proof.to = None
 
     # --- from one generation to the next ------------------------------------------------------------------------------
@@ -359,28 +387,34 @@ class Groups:
     def _begin(self, group: _Group, end: Place, now_ns: int) -> None:
         """The next generation."""
         stops = [each.place for each in group.members.values()]
+        if group.again is not None or not group.born:
+            group.past.append(Past([], [], end, NOWHERE))  # who else may have dealt with some of it, is not known
         if stops:
-            group.past.append(Past(list(group.members), stops, max(end, *stops)))
-            lowest = min(stops)
+            group.past.append(Past(list(group.members), stops, max(end, *stops), group.begin))
+            lowest = min(stops) if group.again is None else min(*stops, group.again)
         else:
-            group.begin = lowest = min(each.place for each in group.joining.values())
+            lowest = min(each.place for each in group.joining.values())
+        group.begin = lowest  # all below has been dealt with
         members = {name: each.heard_ns for name, each in group.members.items() if not each.gone}
         members |= {name: each.heard_ns for name, each in group.joining.items()}
         group.members = {name: _Member(lowest, members[name]) for name in sorted(members)}
         group.joining = {}
+        group.looked, group.again = group.again, None
         group.generation = max(group.generation + 1, self._wall_ms())
+        group.born = group.born or group.generation
         group.past = [each for each in group.past if max(each.fence, *each.stops, NOWHERE) > lowest]
         if len(group.past) > PAST_MAX:
             fence = max(each.fence for each in group.past[: 1 - PAST_MAX])
-            group.past = [Past([], [], fence), *group.past[1 - PAST_MAX :]]
+            group.past = [Past([], [], fence, NOWHERE), *group.past[1 - PAST_MAX :]]
 
     # --- the answer ---------------------------------------------------------------------------------------------------
 
-    def _answer(self, group: _Group, request: GroupRequest, gathers: bool) -> dict[str, Any]:
+    def _answer(self, group: _Group, request: GroupRequest, gathers: bool, known: bool) -> dict[str, Any]:
         member = group.members.get(request.member)
         changing = self._changing(group) and not gathers
         if member is not None:
             member.told |= changing
+        proof = None if member is None else member.proof
         behind = request.generation > group.generation
         answer: dict[str, Any] = {
             "generation": group.generation,
@@ -391,10 +425,13 @@ class Groups:
             "pending": changing,
             "stop": changing and all(each.told for each in group.living()),
             "gathers": gathers,
-            "tell": behind or group.selection is None,
-            "proved": None if member is None else member.place,
-            "doubt": member is not None and member.proof is not None and member.proof.doubt,
+            "revives": not gathers and group.again is None,
+            "over": request.born in group.added,
+            "tell": behind or not known or group.selection is None,
+            "proved": None if proof is None else proof.place,
+            "doubt": proof is not None and proof.doubt,
         }
         if request.generation != group.generation:
-            answer |= {"past": [msgspec.to_builtins(each) for each in group.past], "begin": group.begin}
+            past = [msgspec.to_builtins(each) for each in group.past]
+            answer |= {"born": group.born, "past": past, "begin": group.begin, "again": group.looked}
         return answer

@@ -39,6 +39,10 @@ _TOPIC_ENTRY = struct.Struct("<HHI72s")
 _DBN_HEADER = struct.Struct("<BBHIQ")
 
 
+Piece = tuple[int, bytes, tuple[int, int] | None]
+"""A block as bots.links.history takes it: epoch, log frames, and the seqs that will not come."""
+
+
 class Tick(NamedTuple):
     """A record of the log."""
 
@@ -117,7 +121,7 @@ class Feed:
     # --- the publisher ----------------------------------------------------------------------------------------------
 
     def publish(self, keys: list[Key], batch: int, conflate: bool, sent: int = FRESH_NS) -> list[Frame]:
-        """Ticks of `keys`, waiting when the publisher comes; at most `batch` in a frame; states conflated if asked."""
+        """Ticks of `keys`, all there when the publisher comes: at most `batch` in a frame; states may be conflated."""
         open_: dict[Key, list[Tick]] = {}
         waiting: list[list[Tick]] = []
         for key in keys:
@@ -142,6 +146,24 @@ class Feed:
     def heartbeat(self) -> Frame:
         data = frames.heartbeat(epoch=self.epoch, seq=self.next_seq, ts_sent=FRESH_NS)
         return Frame(data, self.epoch, None, 0, (), 0)
+
+    # --- the archive ------------------------------------------------------------------------------------------------
+
+    def history(self, epoch: int, seq: int, most: int = 5) -> list[Piece]:
+        """Everything from record `seq` of `epoch` on, in blocks of at most `most` records, and the epochs after it."""
+        pieces: list[Piece] = []
+        for each in sorted(self.logs):
+            if each < epoch or (each != self.epoch and each not in self.known_epochs):
+                continue
+            first = max(1, seq) if each == epoch else 1
+            oldest = self.oldest(each)
+            if first < oldest:
+                pieces.append((each, b"", (first, oldest - 1)))
+            log = self.logs[each][max(first, oldest) - 1 :]
+            for at in range(0, len(log), most):
+                runs = packed(log[at : at + most], 0, each)
+                pieces += [(each, bytes(frames.log_frames(run)), None) for run in runs]
+        return pieces
 
     # --- the control address ------------------------------------------------------------------------------------------
 
@@ -273,6 +295,30 @@ class Control:
         return True
 
 
+class Archive:
+    """Blocks for a HistoryLink; of what the feed appends meanwhile nothing comes."""
+
+    def __init__(self, pieces: list[Piece], epoch: int) -> None:
+        self.epoch = epoch
+        self.ended = False
+        self._pieces = pieces[::-1]
+
+    def next_block(self) -> Piece | None:
+        if self._pieces:
+            return self._pieces.pop()
+        self.ended = True
+        return None
+
+    def wait(self, timeout_s: float) -> bool:
+        return True
+
+    def topic(self, topic_id: int) -> tuple[str, str]:
+        raise KeyError(topic_id)
+
+    def close(self) -> None:
+        self._pieces = []
+
+
 # --- bytes ------------------------------------------------------------------------------------------------------------
 
 
@@ -300,7 +346,10 @@ def frame_of(ticks: list[Tick], folded: int = 0, sent: int = FRESH_NS) -> Frame:
 
 def topic_id(key: Key) -> int:
     """Ids of the log have nothing to do with indices of a link."""
-    return 7 + 3 * (*TOPICS, UNWANTED).index(key)
+    return _IDS.setdefault(key, 7 + 3 * len(_IDS))
+
+
+_IDS: dict[Key, int] = {}
 
 
 def logged(tick: Tick, flags: int = 0) -> LogFrame:
