@@ -1,8 +1,8 @@
 """A durable bot may be killed at any point of its life, and the power may fail: nothing is lost.
 
 A kill -9 leaves the position's file as it is, so its bytes are copied at every step of a life, also where the core is
-in the middle of something and calls its hooks. Another life goes on from each copy: from the archive, then live. What it
-has to make up for is what the lives before it were given and told.
+in the middle of something and calls its hooks. Another life goes on from each copy: from the archive, then live. What
+it has to make up for is what the lives before it were given and told.
 
 Power loss leaves any page of the file as it was at any time before.
 """
