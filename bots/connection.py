@@ -49,6 +49,8 @@ PROVE_SLICE_NS = 100_000_000
 LATE_NS = 200_000_000
 """How late the heartbeat that proves a subscription may be beyond an interval."""
 
+NOTHING_TO_MEND_NS = 100_000_000
+
 CAUGHT_UP_TICKS, CAUGHT_UP_NS = 1000, 100_000_000
 """Who is no further behind than that is live: a moving feed always has some ticks under way."""
 
@@ -296,14 +298,19 @@ class Connection:
         if self._group is not None and self._control is not None:
             self._group.look()
             self._look_at_share(now_ns)
-        if self._mender is not None and self.link is not None:
-            now = monotonic_ns()
-            self._mender.look(now)
-            self.delivery.overdue(now)
         if self._reporter is not None and self.link is not None and self._reporter.due(now_ns, idle):
             self._report(now_ns)
         if self._logged_gaps != sum(self.losses.gaps.values()) and monotonic_ns() >= self._log_gaps_at_ns:
             self._log_gaps()
+
+    def mend(self) -> int:
+        """Ask for what is missing; gives in how many ns to do so again."""
+        if self._mender is None or self.link is None:
+            return NOTHING_TO_MEND_NS
+        now = monotonic_ns()
+        rest_ns = self._mender.look(now)
+        self.delivery.overdue(now)
+        return rest_ns
 
     def _report(self, wall_ns: int) -> None:
         assert self._reporter is not None

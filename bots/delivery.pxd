@@ -48,6 +48,9 @@ cdef class Delivery:
     cdef verdict_t verdict
     cdef uint32_t at                # next record of the run
     cdef readonly bint dry          # nothing was waiting when something was last looked for
+    cdef uint32_t ahead             # runs that were missing, to go out before the link is looked at again,
+    cdef uint32_t stride            # of so many
+    cdef bint strode                # they have gone out since there was a wait
     cdef bint mended                # the run came from recovery, not live
     cdef run_t parked               # the first run of a new epoch, while what was kept of the old one goes out
     cdef bint has_parked
@@ -59,8 +62,9 @@ cdef class Delivery:
     cdef readonly uint64_t last_lag_ns      # ts_bot - ts_sent of the last one, 0 if negative
     cdef readonly Histogram wire, total, handler
     cdef readonly Tick current      # given to a callback last
-    cdef uint64_t look_at           # wall ns: when hooks.look() is due
-    cdef uint64_t prove_at          # likewise, when the position is to say what is proved
+    cdef uint64_t due_at            # wall ns: when look() has something to do
+    cdef uint64_t look_at           # likewise, hooks.look()
+    cdef uint64_t prove_at          # likewise, saying in the position what is proved
     cdef public uint64_t pause_ns   # it is due so often, at least
     # --- work sharing ---
     cdef Share share                # or None

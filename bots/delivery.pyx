@@ -51,7 +51,8 @@ cdef extern from "Python.h":
 
 IN_STREAM_ORDER = ("shm", "history")
 
-cdef uint64_t MENDING_NS = 1_000_000
+cdef uint64_t STRIDE_NS = 500_000           # longest sleep between two strides
+cdef uint64_t MEND_NS = 100_000             # shortest sleep between two looks at what is asked for
 cdef uint64_t SLICE_NS = 100_000_000        # longest sleep between two looks at signals, the link's health and stop()
 cdef uint64_t NEVER = 0xFFFFFFFFFFFFFFFF
 
@@ -60,6 +61,8 @@ cdef enum:
     IN_HAND_NOTHING = 0
     IN_HAND_TICK = 1
     IN_HAND_BATCHES = 2
+    STRIDE = 32             # runs that were missing, between two looks at a link that has none,
+    STRIDE_MAX = 4096       # growing to that while none comes
     PASSED_OVER = 4096      # records of others between two looks at signals and the clock
     BLOCKS_KEPT = 4         # per schema; a bot that keeps more batches than that pays for new memory
 
@@ -81,8 +84,8 @@ cdef class Delivery:
     late(topic, age_ns): a tick of policy "stop" is too old; raises   leaves() -> bool: a new epoch shows, and was it left?
     epoch(old, new), overrun(first, last), closed()
     taken(): what lay_aside() let in has ended, or all that was wanted of it has come (a bot that shares a stream)
-    look(now_ns, idle) about ten times a second, a thousand times while something is asked for; `idle`: nothing was waiting
-    just now.
+    look(now_ns, idle) about ten times a second; `idle`: nothing was waiting just now
+    mend() -> in how many ns again, while something is to be asked for
     """
 
     def __cinit__(self):
@@ -99,6 +102,7 @@ cdef class Delivery:
         self.hooks = hooks
         self.share = share
         self.pause_ns = SLICE_NS
+        self.stride = STRIDE
         self.latest = latest
         self.behind_ns = behind_ns
         for schema_id in stop:
@@ -378,11 +382,13 @@ cdef class Delivery:
             if self.share is not None:
                 gate = self.share.gate(self.recovery.hold_count != 0, self.recovery.ready)
                 if gate == GATE_SHUT:
-                    self.look_at = 0
+                    self.look_at = self.due_at = 0
                     return LINK_NONE
             # What was missing and what comes live take turns: neither may hold up the other.
-            self.mended = self.recovery.ready and (not self.mended or gate == GATE_MEND)
+            self.mended = self.recovery.ready and (not self.mended or self.ahead or gate == GATE_MEND)
             if self.mended:
+                if self.ahead:
+                    self.ahead -= 1
                 what = self.recovery.give(&self.run, &self.verdict)
                 if what == MEND_NONE:
                     continue
@@ -449,6 +455,11 @@ cdef class Delivery:
             self.run.count = 0
             self.at = 0
             if what == LINK_NONE and self.recovery.ready:
+                # What was missing goes out in short strides, so that what comes live meanwhile is never far behind.
+                if self.strode and not self.recovery.joining:
+                    return LINK_NONE
+                self.strode = True
+                self.ahead = self.stride
                 continue
             if what == LINK_NONE:
                 if self.order.suspect_count and self.order.settle(&self.verdict):
@@ -471,7 +482,7 @@ cdef class Delivery:
         if what == GIVES_NOT:
             self.at = self.run.count
             return LINK_SKIPPED
-        self.look_at = 0
+        self.look_at = self.due_at = 0
         return LINK_NONE if what == GIVES_HALT else STEP_TAKEN
 
     cdef void place(self) noexcept nogil:
@@ -494,6 +505,7 @@ cdef class Delivery:
             if self.position is not None:
                 self._begin_all()
             self.tell_gaps(self.recovery.close_answer())
+            self.due_at = 0
         elif what == LINK_LOST:
             self.overrun()
         elif what == STEP_TAKEN or (what == LINK_CLOSED and self.main is not None):
@@ -569,7 +581,7 @@ cdef class Delivery:
             self.recovery.keep_first(&self.run)
         self.run.count = 0
         self.at = 0
-        self.look_at = 0
+        self.due_at = 0
         return 0
 
     cdef int _goes_on(self, tuple topic, uint64_t first, uint64_t last, str cause) except -1:
@@ -686,13 +698,16 @@ cdef class Delivery:
 
     cdef bint idle(self, uint64_t deadline_ns) except -1:
         """Nothing is waiting: look around, then sleep a slice. False once `deadline_ns` (monotonic) has passed."""
-        cdef uint64_t now = mono_ns()
-        cdef uint64_t rest = min(MENDING_NS if self.mending else SLICE_NS, self.pause_ns)
-        if deadline_ns != NEVER:
-            if now >= deadline_ns:
-                return False
-            rest = min(rest, deadline_ns - now)
-        self.look(wall_ns(), True)
+        cdef uint64_t now, rest
+        cdef bint woken, strode = self.strode
+        self.strode = False
+        if deadline_ns != NEVER and mono_ns() >= deadline_ns:
+            return False
+        now = wall_ns()
+        self.look(now, True)
+        rest = self.due_at - now if self.due_at > now else 0
+        if strode:
+            rest = min(rest, STRIDE_NS)
         if self.stopped:
             return True
         if self.position is not None and self.recovery.hold_count == 0:
@@ -701,15 +716,22 @@ cdef class Delivery:
             if not self.in_hand:
                 self.position.header.seq = self.seq
         self._passed()
+        if deadline_ns != NEVER:
+            now = mono_ns()
+            rest = min(rest, deadline_ns - now if deadline_ns > now else 0)
         cdef Link source = self.source
         cdef bint stood = self.share is not None and self.share.stood
         source.busy = True
         with nogil:
             if stood:
-                Link.wait(source, rest, False)      # whatever is waiting there
+                woken = Link.wait(source, rest, False)      # whatever is waiting there
             else:
-                source.wait(rest, self.spin)
+                woken = source.wait(rest, self.spin)
         source.busy = False
+        if woken:
+            self.stride = STRIDE
+        elif strode and rest >= STRIDE_NS:
+            self.stride = min(4 * self.stride, <uint32_t>STRIDE_MAX)
         PyErr_CheckSignals()
         return True
 
@@ -722,13 +744,19 @@ cdef class Delivery:
         return 0
 
     cdef int look(self, uint64_t now, bint idle) except -1:
-        """hooks.look(), if it is due. `now` is wall time; should it have stepped back, it is due."""
-        if self.position is not None and (now >= self.prove_at or now + SLICE_NS < self.prove_at):
+        """hooks.look() and hooks.mend(), if they are due. `now` is wall time; should it have stepped back, they are."""
+        cdef bint back = now + SLICE_NS < self.due_at
+        if now < self.due_at and not back:
+            return 0
+        if self.position is not None and (now >= self.prove_at or back):
             self.prove_at = now + SLICE_NS
             self.position.header.proved = min(self.proved, self.position.header.seq)
-        if now >= self.look_at or now + SLICE_NS < self.look_at:
-            self.look_at = now + min(MENDING_NS if self.mending else SLICE_NS, self.pause_ns)
+        if now >= self.look_at or back:
+            self.look_at = now + min(SLICE_NS, self.pause_ns)
             self.hooks.look(now, idle)
+        self.due_at = self.look_at
+        if self.mending:
+            self.due_at = min(self.due_at, now + max(<uint64_t>self.hooks.mend(), MEND_NS))
         return 0
 
     @property
@@ -775,7 +803,7 @@ cdef class Delivery:
                 self.measure(tick, now)
                 if self.late:
                     self.refuse(tick)
-                if now >= self.look_at:
+                if now >= self.due_at:
                     self.look(now, False)
                 return tick
             if self.stopped:
@@ -891,7 +919,7 @@ cdef class Delivery:
                 self.current = tick
                 unended = True
                 handler(tick)
-                if now >= self.look_at:
+                if now >= self.due_at:
                     self.look(now, False)
                 continue
             if started:

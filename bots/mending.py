@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Mender"]
 
+ANSWER_NS = 1_000_000
+"""How often it is looked whether an awaited answer has come."""
+
 
 class Mender:
     """One request is under way at a time. `patterns` and `schemas` are what the bot subscribed to."""
@@ -30,8 +33,11 @@ class Mender:
         }
         self._number: int | None = None
 
-    def look(self, now_ns: int) -> None:
-        """Take an answer that has come; send what is to be asked. Never waits. `now_ns` is monotonic."""
+    def look(self, now_ns: int) -> int:
+        """Take an answer that has come; send what is to be asked. Never waits. `now_ns` is monotonic.
+
+        Gives in how many ns to look again.
+        """
         if self._number is not None:
             answer = self._control.answer(self._number)
             if answer is not None:
@@ -44,8 +50,9 @@ class Mender:
                 self._recovery.accept(words, runs, now_ns)
         asked = self._recovery.ask(now_ns)
         if asked is None:
-            return
+            return ANSWER_NS if self._number is not None else self._recovery.rest_ns(now_ns)
         if self._number is not None:
             self._control.forget(self._number)
         request, fields = asked
         self._number = self._control.request(request, **fields, **(self._what if request == "snapshot" else {}))
+        return ANSWER_NS

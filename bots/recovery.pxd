@@ -54,6 +54,7 @@ cdef class Recovery:
     cdef readonly uint64_t overflowed   # runs not kept for want of room: they will be asked for again
     cdef object request                 # what the answer is awaited for
     cdef uint64_t ask_at_ns, patience_ns
+    cdef uint64_t full_since_ns         # since when answers have been full, 0: they are not
     cdef uint32_t tries
     cdef readonly bint joining          # states of new topics are awaited
     cdef uint64_t joining_ns            # since when, without progress; 0: not looked at yet

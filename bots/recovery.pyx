@@ -40,10 +40,15 @@ cdef enum:
     WAITS_NOT = 3       # what it kept may go out
 
 TOPICS_PER_REQUEST = 1000
+FILL_BYTES = 128 << 10  # of one answer: live ticks are not to be late for the sake of missing ones,
+FILL_NS = 8_000_000     # and so long nothing is asked for after as much as that;
+HURRY_NS = 1_000_000_000    # but for each second that it goes on, twice as much and a quarter of the pause: it has to end
+HURRY_MAX = 3
 NEAR = 1_000_000        # of the stream: a request does not ask for holes further apart than that
 TRY_NS = 300_000_000    # how long the first answer is awaited; doubled with each try, up to
 TRY_MAX_NS = 2_000_000_000
 KEPT_BYTES = 64 << 20
+REST_NS = 10_000_000
 
 
 class Answer:
@@ -97,7 +102,7 @@ cdef class Recovery:
         self.ready = False
         self.joining = False
         self.tries = 0
-        self.ask_at_ns = 0
+        self.ask_at_ns = self.full_since_ns = 0
 
     @property
     def holes(self) -> int:
@@ -211,14 +216,23 @@ cdef class Recovery:
             self.request = None
         if self.answer is not None or now_ns < self.ask_at_ns:
             return None
-        self.request = ("snapshot", {"from": self.cursor}) if self.joining else self._holes_to_ask_for()
+        self.request = ("snapshot", {"from": self.cursor}) if self.joining else self._holes_to_ask_for(now_ns)
         if self.request is None:
             return None
         patience = min(TRY_NS << min(self.tries, 8), TRY_MAX_NS)
         self.ask_at_ns = now_ns + int(patience * self.rng.uniform(0.75, 1.25))
         return self.request
 
-    def _holes_to_ask_for(self) -> tuple[str, dict] | None:
+    def rest_ns(self, now_ns: int) -> int:
+        """How long ask() has nothing to ask for, unless a hole is met; at most REST_NS."""
+        cdef uint64_t now = now_ns
+        return min(self.ask_at_ns - now, REST_NS) if self.answer is None and self.ask_at_ns > now else REST_NS
+
+    def _hurry(self, now_ns: int) -> int:
+        """How long it has gone on that answers were full: 0 to HURRY_MAX."""
+        return min((now_ns - self.full_since_ns) // HURRY_NS, HURRY_MAX) if self.full_since_ns else 0
+
+    def _holes_to_ask_for(self, now_ns: int) -> tuple[str, dict] | None:
         cdef uint32_t i
         cdef hold_t* hold
         wanted = []
@@ -236,7 +250,7 @@ cdef class Recovery:
         for _, _, topic, first, last in wanted:
             schema_id, symbol = self.link.topic(topic)
             topics.append([BY_ID[schema_id].word, symbol, first, last])
-        fields = {"epoch": self.order.epoch, "from": start, "topics": topics}
+        fields = {"epoch": self.order.epoch, "from": start, "topics": topics, "bytes": FILL_BYTES << self._hurry(now_ns)}
         if all(each[1] for each in wanted):
             fields["to"] = max(each[1] for each in wanted) - 1
         return "replay", fields
@@ -257,6 +271,13 @@ cdef class Recovery:
             return
         self.tries = 0
         self.ask_at_ns = 0
+        if not snapshot:
+            nbytes = sum(map(len, pieces))
+            self.ask_at_ns = now_ns + (FILL_NS * nbytes // FILL_BYTES >> 3 * self._hurry(now_ns))
+            if nbytes < FILL_BYTES // 2:
+                self.full_since_ns = 0
+            elif self.full_since_ns == 0:
+                self.full_since_ns = now_ns
         if self.order.epoch == 0:
             self.order.epoch = words["epoch"]   # the states are of it, whatever comes next
         if words["epoch"] != self.order.epoch:

@@ -73,18 +73,20 @@ class Following:
         """Symbols of which every topic is retired."""
         return 0 if self._state is None else self._state.retired_symbols
 
-    def poll(self) -> int:
-        """Take up a log, take in a slice of it, or leave it; 0 if there was nothing to do."""
+    def poll(self) -> bool:
+        """Take up a log, take in a slice of it, or leave it; true if there may be more: a moving log always has
+        a little more, and whoever waited for its end would never sleep.
+        """
         if self._state is None and not self._take_up():
-            return 0
+            return False
         assert self._state is not None
         assert self._replay is not None
         try:
-            work = self._state.follow(SLICE_FRAMES)
+            more = self._state.follow(SLICE_FRAMES)
         except LogError as error:
             log.warning("the snapshot cache begins anew: %s", error)
             self._leave(str(error))
-            return 0
+            return False
         self._replay.rest()
         if self._state.overruns > self._overruns:
             self._overruns = self._state.overruns
@@ -96,11 +98,11 @@ class Following:
         if self._roll is not None and clock.now_ns() >= self._roll_ns:
             self._state.roll(clock.now_ns())
             self._roll_ns = self._roll.next_ns(clock.now_ns())
-        ended = not work and self._state.ended
+        ended = not more and self._state.ended
         if ended or self._wiped(self._state):
             self._leave("it has ended" if ended else "it was wiped away")
             self._next_look_ns = 0
-        return work
+        return more
 
     def close(self) -> None:
         """Leave the log; the cache stays where it is, for the next control."""

@@ -91,7 +91,7 @@ class Control:
     def poll(self) -> int:
         """Follow the log a little; hear what is waiting, at most 64 requests; do one piece of work."""
         now = clock.monotonic_ns()
-        work = self._following.poll()
+        work = int(self._following.poll())
         if self._outbox:
             work += self._outbox.flush(now)
         for _ in range(POLL_REQUESTS):

@@ -86,10 +86,9 @@ cdef class State:
 
     # --- tailing ----------------------------------------------------------------------------------------------------
 
-    def follow(self, frames: int) -> int:
-        """Take in what waits in the log, at most `frames` log frames; 0 when nothing is waiting. The GIL is released."""
+    def follow(self, frames: int) -> bool:
+        """Take in what waits in the log, at most `frames` log frames; true if there may be more. The GIL is released."""
         cdef uint32_t limit = frames
-        cdef uint64_t before = self.reader.at
         cdef int what
         with nogil:
             what = self.take(limit)
@@ -108,7 +107,7 @@ cdef class State:
         if self.revived:
             self.revived = 0
             self._retire(False)
-        return self.reader.at != before or what > TAKE_DRY
+        return what != TAKE_DRY
 
     def reached(self, position: int) -> bool:
         """Is everything below a position of the log taken in, known what is missing, and no roll due?"""

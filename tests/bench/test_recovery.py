@@ -9,20 +9,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from rich.console import Console
 
+from bots import ticks
 from feed.bench.children import Children
 from feed.bench.recovery import Options, Row, show
 from feed.bench.recovery.plan import MEASUREMENTS, Append, Catchup, Fill, Join, Restart, Stalled
 from feed.bench.recovery.run import run
-from feed.bench.recovery.ticks import Taken, Taking, middle, quantiles, ratio
+from feed.bench.recovery.taking import Taking
+from feed.bench.recovery.ticks import Taken, middle, quantiles, ratio
 from feed.errors import ConfigError, HostError
+from feed.wire.frames import FLAG_REPLAYED
+from feed.wire.records import BY_WORD
 
 SHARED = Path("/dev/shm")
 SMALL = Options(
@@ -216,12 +218,20 @@ def test_a_row_holds_if_all_its_bounds_do(figures: dict[str, float], bounds: dic
 
 
 def test_what_is_noted_is_read_back(tmp_path: Path) -> None:
+    record = bytes(BY_WORD["quote"].record_bytes)
+    given = [
+        ticks.make("quote", "A", record, topic_seq=7, flags=FLAG_REPLAYED),
+        ticks.make("quote", "A", record, topic_seq=8),
+    ]
+    left = iter([*given, *given])
     notes = Taking()
-    quote: Any = SimpleNamespace(topic="quote.A", topic_seq=7, ts_in=1, ts_sent=2, ts_bot=3)
-    notes.add(quote, True)
-    notes.add(quote, False)
+    assert notes.take(lambda: next(left), 0) is given[0], "the first of its topic"
+    assert notes.take(lambda: next(left), 0) is None, "time is over"
+    notes.watched = "quote.A"
+    assert notes.take(lambda: next(left), 4) is given[1], "of the topic that is watched, and not repeated"
     notes.write(tmp_path / "notes")
     heard = Taken.read(tmp_path / "notes", list(notes.topics))
-    assert (len(heard), heard.names) == (2, ["quote.A"])
-    assert (heard.topic.tolist(), heard.repeated.tolist(), heard.topic_seq.tolist()) == ([0, 0], [True, False], [7, 7])
-    assert (heard.ts_in[0], heard.ts_sent[0], heard.ts_bot[0]) == (1, 2, 3)
+    assert heard.names == ["quote.A"]
+    assert heard.repeated.tolist() == [True, False, True, False]
+    assert heard.topic_seq.tolist() == [7, 8, 7, 8]
+    assert (heard.topic[0], heard.ts_in[0], heard.ts_sent[0], heard.ts_bot[0]) == (0, 0, 0, 0)

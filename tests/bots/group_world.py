@@ -311,6 +311,10 @@ class World:
 
         def look(self, now_ns: int, idle: bool) -> None:
             self.group.look()
-            self.mender.look(self.world.now_ns)
+            assert self.world.control is None or self.world.control.poll() >= 0
+
+        def mend(self) -> int:
+            rest_ns = self.mender.look(self.world.now_ns)
             self.delivery.overdue(self.world.now_ns)
             assert self.world.control is None or self.world.control.poll() >= 0
+            return rest_ns

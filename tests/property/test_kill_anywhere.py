@@ -164,6 +164,10 @@ class Life:
     def look(self, now_ns: int, idle: bool) -> None:
         self.picture()
 
+    def mend(self) -> int:
+        self.picture()
+        return 10 * MS
+
     # --- living -----------------------------------------------------------------------------------------------------
 
     def picture(self) -> None:

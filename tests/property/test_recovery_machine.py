@@ -146,6 +146,9 @@ class RecoveryMachine(RuleBasedStateMachine):
     def look(self, now_ns: int = 0, idle: bool = False) -> None:
         """The bot's own clock is not asked here."""
 
+    def mend(self) -> int:
+        return 10 * MS
+
     # --- the link -----------------------------------------------------------------------------------------------------
 
     def attach(self, epoch: int) -> None:

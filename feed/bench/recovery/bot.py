@@ -10,6 +10,7 @@ It says when its subscription is in force, when it has joined, when a gap was fi
 
 from __future__ import annotations
 
+import functools
 import gc
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,11 @@ import zmq
 
 from bots import Subscriber
 from feed.bench import children, plan
-from feed.bench.recovery.ticks import Taking
+from feed.bench.recovery.taking import Taking
 from feed.clock import now_ns
-from feed.wire.frames import FLAG_REPLAYED, FLAG_SNAPSHOT
 
 __all__ = ["BotSpec"]
 
-_REPEATED = FLAG_REPLAYED | FLAG_SNAPSHOT
 _LOOK_NS = 10_000_000
 _MANY = 8192
 _FIRST_S = 60.0
@@ -77,7 +76,6 @@ class _Recorder:
         self._opened_ns = self._live_ns = self._stated_ns = 0
         self._states = 0
         self._joined = self._ended = False
-        self._filling = ""
         self._filling_ns = 0
         sub.on_live = self._on_live
 
@@ -86,18 +84,16 @@ class _Recorder:
         with self._sub as sub:
             children.say(open_ms=(now_ns() - self._opened_ns) / 1e6)
             look_ns = 0
-            add = self._taking.add
+            recv = functools.partial(sub.recv, _LOOK_NS / 1e9)
             while not self._ended:
-                tick = sub.recv(_LOOK_NS / 1e9)
-                if tick is not None:
-                    if add(tick, (tick.flags & _REPEATED) != 0) and tick.schema == "quote":
-                        self._met(tick.ts_bot)
-                    if self._filling and not tick.flags & FLAG_REPLAYED and tick.topic == self._filling:
-                        self._filled(tick.ts_bot)
-                    if tick.ts_bot < look_ns:
-                        continue
-                look_ns = now_ns() + _LOOK_NS
-                self._look()
+                tick = self._taking.take(recv, look_ns)
+                if tick is not None and not self._stated_ns and tick.schema == "quote":
+                    self._met(tick.ts_bot)
+                if tick is not None and tick.topic == self._taking.watched:
+                    self._filled(tick.ts_bot)
+                if tick is None:
+                    look_ns = now_ns() + _LOOK_NS
+                    self._look()
 
     def _on_live(self) -> None:
         self._live_ns = self._live_ns or now_ns()
@@ -116,7 +112,7 @@ class _Recorder:
             case ["miss", topic]:
                 _subscription().unsubscribe(f"{topic}|")
             case ["fill", topic]:
-                self._filling, self._filling_ns = topic, now_ns()
+                self._taking.watched, self._filling_ns = topic, now_ns()
                 _subscription().subscribe(f"{topic}|")
             case ["figures"]:
                 children.say(**self._figures())
@@ -127,7 +123,7 @@ class _Recorder:
 
     def _filled(self, when_ns: int) -> None:
         """The topic goes on: all that went by has been given, for order is kept, or was told as a gap."""
-        self._filling = ""
+        self._taking.watched = ""
         children.say(first_ns=self._filling_ns, last_ns=when_ns)
 
     def _figures(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Self
@@ -18,40 +17,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bots.ticks import Tick
 
-__all__ = ["Taken", "Taking", "middle", "quantiles", "ratio"]
+__all__ = ["COLUMNS", "Taken", "middle", "quantiles", "ratio"]
 
-_COLUMNS = 5
+COLUMNS = 5
+"""Words of 8 bytes for each tick in a file: topic and whether repeated, topic_seq, ts_in, ts_sent, ts_bot."""
+
 _REPEATED = 1
 _PAUSE_BEFORE_NS = 50_000_000
-
-
-class Taking:
-    """Notes ticks as they come, 40 bytes each, to be written to a file in the end."""
-
-    def __init__(self) -> None:
-        self.topics: dict[str, int] = {}
-        self._words = array("Q")
-        self._append = self._words.append
-
-    def add(self, tick: Tick, repeated: bool) -> bool:
-        """True if it is the first of its topic. `repeated`: a state, or of the past, so how late it is says nothing."""
-        topic = self.topics.get(tick.topic)
-        new = topic is None
-        if topic is None:
-            topic = self.topics[tick.topic] = len(self.topics)
-        append = self._append  # five of them are faster than one extend() of a tuple
-        append(topic << 1 | repeated)
-        append(tick.topic_seq)
-        append(tick.ts_in)
-        append(tick.ts_sent)
-        append(tick.ts_bot)
-        return new
-
-    def write(self, file: Path) -> None:
-        with file.open("wb") as out:
-            self._words.tofile(out)
 
 
 @dataclass(frozen=True)
@@ -68,7 +41,7 @@ class Taken:
 
     @classmethod
     def read(cls, file: Path, names: Sequence[str]) -> Self:
-        words = np.fromfile(file, np.uint64).reshape(-1, _COLUMNS)
+        words = np.fromfile(file, np.uint64).reshape(-1, COLUMNS)
         head, topic_seq, ts_in, ts_sent, ts_bot = words.T
         return cls(names, head >> np.uint64(1), (head & np.uint64(_REPEATED)) != 0, topic_seq, ts_in, ts_sent, ts_bot)
 
