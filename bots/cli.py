@@ -68,6 +68,11 @@ class Idle(StrEnum):
     spin = "spin"
 
 
+class Share(StrEnum):
+    symbol = "symbol"
+    turn = "turn"
+
+
 Feed = Annotated[str, typer.Option(metavar="ADDRESS", help="The feed's control address.")]
 Schemas = Annotated[
     str | None, typer.Option(metavar="WORDS", help="Such as trade,quote (trade quote bbo book order bar1s bar1m ...).")
@@ -99,7 +104,9 @@ def watch(
                 subscriber.close()
 
 
-@app.command(epilog="Example: bots run mean.py --symbols AAPL,MSFT        bots run my/bots.py:Mean --symbols '*'")
+@app.command(
+    epilog="Example: bots run mean.py --symbols AAPL,MSFT        bots run my/bots.py:Mean --symbols '*' --group means"
+)
 def run(
     target: Annotated[
         str, typer.Argument(metavar="FILE[:CLASS]", help="A Python file with a class derived from bots.Bot.")
@@ -124,6 +131,13 @@ def run(
     durable: Annotated[
         str | None, typer.Option(metavar="NAME", help="Keep the position: after any restart go on with the next tick.")
     ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Divide the ticks with all bots of this name; if one dies, others go on."),
+    ] = None,
+    share: Annotated[
+        Share, typer.Option(help="In a group, symbol: all ticks of a symbol to the same bot; turn: tick by tick.")
+    ] = Share.symbol,
     slow: Annotated[
         str | None,
         typer.Option(metavar="POLICY", help="When behind: fill, latest or stop, or by schema: quote=fill,trade=stop."),
@@ -143,6 +157,8 @@ def run(
         "idle": idle.value,
         "start": int(start) if start.isdigit() else start,
         "durable": durable,
+        "group": group,
+        "share": share.value,
         "slow": _slow(slow),
     }
     subscriber = _subscriber(symbols.split(","), schemas, transport, feed, **options)

@@ -130,8 +130,9 @@ class Subscriber:
         self._route = route
         self._durable = durable
         self._group = None
+        if _one_of("share", share, ("symbol", "turn")) == "turn" and group is None:
+            raise ConfigError("only bots of a group share", remedy="Give them all the same group", where="share")
         if group is not None:
-            _one_of("share", share, ("symbol", "turn"))
             self._group = Group(group, share, self.name, durable)
         self._connection = Connection(
             route,

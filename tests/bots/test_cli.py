@@ -53,6 +53,12 @@ def test_help_teaches_with_an_example(command: str) -> None:
     assert "--feed" in shown.stdout
 
 
+def test_help_says_what_a_group_is() -> None:
+    shown = " ".join(CliRunner().invoke(cli.app, ["run", "--help"], env={"COLUMNS": "160"}).stdout.split())
+    assert "Divide the ticks with all bots of this name" in shown
+    assert "symbol: all ticks of a symbol to the same bot" in shown
+
+
 @pytest.mark.parametrize(
     ("typed", "what"),
     [
@@ -63,6 +69,9 @@ def test_help_teaches_with_an_example(command: str) -> None:
         (["run", "two.py", "--symbols", "AAPL"], "bots run two.py:One"),
         (["run", "two.py:Three", "--symbols", "AAPL"], "expected One, Two, found 'Three'"),
         (["run", "two.py:Two", "--symbols", "AAPL|"], "not allowed"),
+        (["run", "two.py:Two", "--symbols", "AAPL", "--group", "of mine"], "not a group's name"),
+        (["run", "two.py:Two", "--symbols", "AAPL", "--share", "turn"], "share: only bots of a group share"),
+        (["run", "two.py:Two", "--symbols", "AAPL", "--group", "g", "--start", "snapshot"], "found a snapshot"),
         (["lag", "--feed", "tcp://localhost"], "--feed: not an address"),
     ],
 )
