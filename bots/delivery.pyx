@@ -62,7 +62,8 @@ cdef enum:
     IN_HAND_TICK = 1
     IN_HAND_BATCHES = 2
     STRIDE = 32             # runs that were missing, between two looks at a link that has none,
-    STRIDE_MAX = 4096       # growing to that while none comes
+    STRIDE_MAX = 4096       # growing to that while none comes;
+    STRIDES_KEPT = 8        # and so much longer where it is what was kept: that came live, and only waited
     PASSED_OVER = 4096      # records of others between two looks at signals and the clock
     BLOCKS_KEPT = 4         # per schema; a bot that keeps more batches than that pays for new memory
 
@@ -391,6 +392,8 @@ cdef class Delivery:
                     self.ahead -= 1
                 what = self.recovery.give(&self.run, &self.verdict)
                 if what == MEND_NONE:
+                    if self.recovery.hold_count == 0:
+                        self.look_at = self.due_at = 0      # whoever waited for that is live now
                     continue
                 if what == MEND_CLOSE:
                     self.run.count = 0
@@ -459,7 +462,7 @@ cdef class Delivery:
                 if self.strode and not self.recovery.joining:
                     return LINK_NONE
                 self.strode = True
-                self.ahead = self.stride
+                self.ahead = self.stride if self.recovery.answering else STRIDES_KEPT * self.stride
                 continue
             if what == LINK_NONE:
                 if self.order.suspect_count and self.order.settle(&self.verdict):

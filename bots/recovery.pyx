@@ -218,6 +218,7 @@ cdef class Recovery:
             return None
         self.request = ("snapshot", {"from": self.cursor}) if self.joining else self._holes_to_ask_for(now_ns)
         if self.request is None:
+            self.full_since_ns = 0
             return None
         patience = min(TRY_NS << min(self.tries, 8), TRY_MAX_NS)
         self.ask_at_ns = now_ns + int(patience * self.rng.uniform(0.75, 1.25))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from enum import IntEnum
 from typing import Final
 
@@ -124,6 +125,7 @@ class Trading:
         self.since_ns = ts_event
 
 
+@functools.cache
 def _words(codes: type[StatusAction] | type[StatusReason], code: int) -> str:
     try:
         return codes(code).name.lower().replace("_", " ")

@@ -29,7 +29,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, cast
 
-from feed import agent
+from feed import agent, scheduling
 from feed.config import ArchiveReplayConfig, FeedConfig, SimConfig, duration_ns, from_json, size_bytes
 from feed.errors import AddressInUse, ArchiveBusy, CallerError, HostError, LogBusy, LogSpace, TickcastError
 from feed.log.observer import log_figures
@@ -52,6 +52,9 @@ log = logging.getLogger("tickcast.feed")
 START_S = 10.0
 UNHURRIED, UNHURRIED_NICE = frozenset({"archive", "control", "monitor"}), 5
 """Agents that give way to those which a tick passes through."""
+
+SLICE_NS = 100_000
+"""Of those: they wake often and run briefly."""
 
 HORIZON_AFTER_S = 2.0
 
@@ -157,6 +160,8 @@ def _turn(names: list[str], config: FeedConfig, counters: Counters, stop: Callab
 
     if names[0] in UNHURRIED:
         agent.lower_priority(UNHURRIED_NICE)
+    else:
+        scheduling.short_slice(SLICE_NS)
     if names == ["monitor"]:
         from feed.monitor.server import serve
 

@@ -18,13 +18,15 @@ from bots.links.link cimport (
     TOPIC_UNWANTED,
     TOPIC_WANTED,
 )
-from feed.wire.frames cimport TC_WIRE_FIREHOSE, TC_WIRE_HEARTBEAT, tc_wire_parse
+from feed.wire.frames cimport TC_WIRE_FIREHOSE, TC_WIRE_HEARTBEAT, TC_WIRE_SYMBOL_MAX, tc_wire_parse
 from feed.wire.records cimport TC_SCHEMA_NONE
 
 import collections
 
 from feed.wire.records import BY_ID
-from feed.wire.topics import parse_topic, topic
+from feed.wire.topics import parse_topic
+
+PREFIXES = {schema_id: f"{schema.word}.".encode("ascii") for schema_id, schema in BY_ID.items()}
 
 cdef enum:
     SKIPS = 1024                # unwanted frames between two returns
@@ -180,7 +182,9 @@ cdef class FrameLink(Link):
         return self.keys[i].schema, parse_topic((<const char*>self.keys[i].text)[: self.keys[i].length])[1]
 
     def index_of_key(self, schema_id: int, symbol: str) -> int:
-        cdef bytes text = topic(BY_ID[schema_id].word, symbol)
+        if len(symbol) > TC_WIRE_SYMBOL_MAX or not symbol.isascii():
+            raise LookupError((schema_id, symbol))
+        cdef bytes text = PREFIXES[schema_id] + symbol.encode("ascii") + b"|"
         cdef tc_wire_frame before = self.frame
         cdef int index
         self.frame.topic = <const uint8_t*>text
