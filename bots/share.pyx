@@ -190,6 +190,7 @@ cdef class Share:
         self.detach()
         if not self.ready and exact and epoch:
             self.ready = True
+            self.stopping = True    # until it is known what is its own, nothing is passed over
             self.begin(epoch, max(1, seq))
         if not self.proving and not exact and self.ready:
             self._base(*self.main)

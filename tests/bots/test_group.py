@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.bots.group_world import LEASE_NS, SYMBOLS, World
+from tests.bots.group_world import EPOCH, LEASE_NS, SYMBOLS, World
 
 if TYPE_CHECKING:
     from tests.bots.group_world import Tick
@@ -185,3 +185,16 @@ TestSharing.settings = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
+
+
+def test_the_first_one_passes_over_nothing_until_it_knows_what_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    for topic in range(len(SYMBOLS)):
+        world.publish(topic)
+    bot = World.Bot(world, "symbol", lossy=False, durable=False)
+    bot.left = EPOCH, 1
+    bot.enter()
+    for _ in range(100):
+        world.now_ns += 50 * MS
+        bot.turn(3)
+    assert [seq for seq, _ in bot.dealt] == list(range(1, world.next_seq))
