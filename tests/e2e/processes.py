@@ -20,6 +20,7 @@ import orjson
 
 from feed.log.reader import LogReader
 from feed.monitor import stat
+from feed.wire.frames import FLAG_REPLAYED
 from feed.wire.topics import topic
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ class Collected:
     ticks: dict[str, list[tuple[int, int, bytes]]] = field(default_factory=dict)
     """topic -> [(seq, topic_seq, record), ...]"""
     seqs: list[int] = field(default_factory=list)
+    replayed: list[bool] = field(default_factory=list)
+    """Was it flagged so? For each of `seqs`."""
     gaps: list[tuple[str, int, int, str]] = field(default_factory=list)
     """(topic, first, last, cause)"""
     epochs: list[int] = field(default_factory=list)
@@ -149,9 +152,10 @@ class Collected:
         text = file.read_text() if file.exists() else ""
         for line in text[: text.rfind("\n") + 1].splitlines():
             match line.split(" "):
-                case ["tick", name, seq, topic_seq, record]:
+                case ["tick", name, seq, topic_seq, flags, record]:
                     found.ticks.setdefault(name, []).append((int(seq), int(topic_seq), bytes.fromhex(record)))
                     found.seqs.append(int(seq))
+                    found.replayed.append(bool(int(flags) & FLAG_REPLAYED))
                 case ["gap", name, first, last, cause]:
                     found.gaps.append((name, int(first), int(last), cause))
                 case ["live", epoch]:
