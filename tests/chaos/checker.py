@@ -3,10 +3,11 @@
 A plain bot, in each of its lives: every tick of its topics from when it was live to the last one that it had (in its
 last life: to the end), once and in order, each as it was published. A durable bot: the same over all its lives
 together, from when it was live first; behind a restart the one tick that was in hand may come again, flagged replayed.
-A group: the same over all its members together; what comes more than once is flagged replayed, but for one time.
+A group: the same over all lives of its members together. What comes more than once is flagged replayed, but for one
+time, and so is what one member was told to be missing and another one had; in a life all others keep their order.
 
 What is missing must lie in a gap that was told, what was told to be missing must really be missing (`folded` ticks
-of a conflated one are neither), and no two gaps overlap.
+of a conflated one are neither), and no two gaps overlap (in a group: of a life).
 """
 
 from __future__ import annotations
@@ -220,14 +221,20 @@ class _Topic:
             end = int(reached[-1]) + 1 if len(reached) else 0
         lacking = begin + np.flatnonzero((have[begin:end] == 0) & (excused[begin:end] == 0))
         self._wrong("missing, and not told", self._truth.first + lacking)
-        both = np.flatnonzero((excused > 0) & (have + excused > 1))
-        self._wrong("told to be missing or folded, and more than that", self._truth.first + both)
         if self._kind == "group":
             self._wrong("came more than once, unflagged", self._truth.first + np.flatnonzero(self._plainly > 1))
+            both = np.flatnonzero((excused > 0) & (self._plainly > 0))
+            self._verdict.repeated += int(np.maximum(have - 1, 0).sum())
+        else:
+            both = np.flatnonzero((excused > 0) & (have + excused > 1))
+        self._wrong("told to be missing or folded, and more than that", self._truth.first + both)
 
     def _order(self, numbers: Numbers, replayed: npt.NDArray[np.bool_]) -> None:
-        if self._kind == "group":  # what a member had before may come again, flagged, after another one had it
-            numbers = numbers[~replayed]
+        if self._kind == "group":  # flagged, what it had before may come again, after others had it
+            highest = np.maximum.accumulate(np.concatenate(([0], numbers)))[:-1]
+            late = ~replayed & (numbers <= highest)
+            self._wrong("out of order, unflagged", numbers[late])
+            return
         steps = np.diff(numbers)
         self._wrong("came twice", numbers[1:][steps == 0])
         self._wrong("out of order", numbers[1:][steps < 0])
@@ -243,6 +250,10 @@ class _Topic:
         for gap in gaps[~real]:
             self._wrong("a gap of ticks that there are not", np.array([gap["first"], gap["last"]], np.int64))
         self._mark(first - self._truth.first, last + 1 - self._truth.first, real)
+        if self._kind == "group":  # two members may be told the same, but not one of them
+            order = np.argsort(first[real], kind="stable")
+            begins, ends = first[real][order], np.maximum.accumulate(last[real][order])
+            self._wrong("told to be missing twice", begins[1:][begins[1:] <= ends[:-1]])
         for gap in gaps[real]:
             cause = CAUSE_WORDS[gap["cause"]]
             told = int(gap["last"] - gap["first"]) + 1

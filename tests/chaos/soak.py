@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import inspect
 import os
 import random
 import signal
@@ -26,7 +25,6 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from bots import Subscriber
 from bots.testing import Chances, Line, Proxy
 from tests.chaos import truth
 from tests.chaos.checker import Kind, Subject, Verdict, check, excerpt
@@ -60,14 +58,13 @@ class BotPlan:
         return GROUP if self.kind == "group" else self.name
 
 
-GROUPED = "group" in inspect.signature(Subscriber).parameters
 FILL = {"slow": "fill"}
 GROUP = "pair"
 BOTS = (
     BotPlan("shm-plain", "shm", options=FILL),
     BotPlan("shm-durable", "shm", "durable", ("A*", "M*", "T*"), FILL),
-    BotPlan("shm-group", "shm", "group" if GROUPED else "plain", ("A*", "N*", "G*"), FILL),
-    BotPlan("tcp-group", "tcp", "group" if GROUPED else "plain", ("A*", "N*", "G*"), FILL),
+    BotPlan("shm-group", "shm", "group", ("A*", "N*", "G*"), FILL),
+    BotPlan("tcp-group", "tcp", "group", ("A*", "N*", "G*"), FILL),
     BotPlan("tcp-plain", "tcp", "plain", ("A*", "M*"), FILL),
     BotPlan("tcp-durable", "tcp", "durable", ("A*", "T*"), FILL),
     BotPlan("ipc-plain", "ipc", "plain", ("AAPL", "N*", "C*")),  # conflates its quotes when it is behind

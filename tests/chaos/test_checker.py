@@ -83,6 +83,10 @@ class Told:
         return Life(TOPICS, np.array(self.rows, DTYPE))
 
 
+def tick_of(topic: str, topic_seq: int) -> tuple[str, int, int]:
+    return topic, topic_seq, int(TRUTH.topics[topic].seqs[topic_seq - 1])
+
+
 def judge(kind: str, *lives: Told, truth: Truth = TRUTH, **more: object) -> Verdict:
     return check(truth, Subject("bot", kind, [told.life for told in lives], **more))  # type: ignore[arg-type]
 
@@ -324,6 +328,43 @@ def test_a_group_must_not_have_two_unflagged_nor_none() -> None:
     assert [each.what for each in judge("group", one, other).violations] == ["came more than once, unflagged"]
     one, other = Told().ticks(1, 100), Told().ticks(102)
     assert [each.what for each in judge("group", one, other).violations] == ["missing, and not told"]
+
+
+def test_a_member_may_have_flagged_what_another_one_was_told_to_be_missing() -> None:
+    told, had = Told().ticks(1, 100), Told()
+    at = told.place("trade.A", 7)
+    del told.rows[at]
+    told.gap("trade.A", 7, 7)
+    had.tick(*tick_of("trade.A", 7), flags=REPLAYED)
+    assert judge("group", told, had.ticks(101)).violations == []
+    had.change("trade.A", 7, flags=0)
+    assert wrong(judge("group", told, had)) == [("told to be missing or folded, and more than that", "trade.A", 7, 7)]
+
+
+def test_two_members_may_be_told_the_same_but_none_of_them_twice() -> None:
+    one, other = Told().ticks(), Told()
+    take_away(one)
+    one.gap("trade.A", 7, 7)
+    other.gap("trade.A", 6, 8)
+    assert judge("group", one, other).violations != []  # 6 and 8 came unflagged
+    other.rows.pop()
+    other.gap("trade.A", 7, 7)
+    assert judge("group", one, other).violations == []
+    other.gap("trade.A", 7, 7)
+    assert wrong(judge("group", one, other)) == [("told to be missing twice", "trade.A", 7, 7)]
+
+
+def test_a_member_has_in_order_what_is_not_flagged() -> None:
+    told = Told().ticks()
+    swap(told)
+    assert wrong(judge("group", told)) == [("out of order, unflagged", "trade.A", 7, 7)]
+    told.change("trade.A", 7, flags=REPLAYED)
+    assert judge("group", told).violations == []
+
+
+def test_what_comes_more_than_once_in_a_group_is_counted() -> None:
+    verdict = judge("group", Told().ticks(1, 100), Told().ticks(81, 100, REPLAYED).ticks(101))
+    assert (verdict.violations, verdict.repeated) == ([], 20)
 
 
 def test_another_epoch_is_found() -> None:
