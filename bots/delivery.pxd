@@ -127,3 +127,5 @@ cdef class Delivery:
     cdef int _commit_batches(self) except -1
     cdef int tell_gaps(self, list gaps) except -1
     cdef int tell(self, list gaps) except -1
+    cdef uint64_t _kept_epoch(self) noexcept
+    cdef int _give_up(self, uint32_t index, uint64_t due) except -1

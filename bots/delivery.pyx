@@ -592,8 +592,7 @@ cdef class Delivery:
         if self.share is not None:
             self.share.lose(last - first + 1)
             self.share.tally(&self.run, self.run.count - self.at)
-        self.hooks.gap(topic, first, last, cause)
-        return 0
+        return self.tell([(topic, first, last, cause)])
 
     def finish_off(self) -> None:
         """The bot has dealt with all that it was given, and will not come for more."""
@@ -671,9 +670,34 @@ cdef class Delivery:
 
     cdef int tell(self, list gaps) except -1:
         # What hooks.gap() raises must not cost the others: they are told next time.
-        self.untold.extend(gaps)
+        epoch = self._kept_epoch()
+        self.untold.extend([(epoch, *gap) for gap in gaps])
         while self.untold:
-            self.hooks.gap(*self.untold.popleft())
+            epoch, topic, first, last, cause = self.untold.popleft()
+            self.hooks.gap(topic, first, last, cause)
+            if epoch and epoch == self._kept_epoch():
+                self._give_up(self.position.put(*topic), last + 1)
+        return 0
+
+    cdef uint64_t _kept_epoch(self) noexcept:
+        """The epoch of which it is kept what was dealt with; 0: of none."""
+        return self.position.header.epoch if self.position is not None and self.position.header != NULL else 0
+
+    cdef int _give_up(self, uint32_t index, uint64_t due) except -1:
+        """The bot was told that what lies below `due` does not come: it is as good as dealt with. But not before what is
+        in the bot's hands: then it may be told again.
+        """
+        cdef position_entry_t* entry = self.position.entry(index)
+        cdef uint32_t* marks = self.handed_marks if self.handed_marks != NULL else self.marks
+        cdef Block block
+        cdef uint32_t i
+        if self.in_hand == IN_HAND_TICK and self.hand_entry == index:
+            return 0
+        for block in self.handed_blocks or ():
+            for i in range(block.columns.count):
+                if marks[block.columns.topics[i]] == index:
+                    return 0
+        entry.due = max(entry.due, due)
         return 0
 
     def _meet(self, topic: int) -> bool:

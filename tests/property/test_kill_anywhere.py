@@ -4,6 +4,8 @@ A kill -9 leaves the position's file as it is, so its bytes are copied at every 
 in the middle of something and calls its hooks. Another life goes on from each copy: from the archive, then live. What
 it has to make up for is what the lives before it were given and told.
 
+What the bot was told to be missing is as good as dealt with, though the archive may have it.
+
 Power loss leaves any page of the file as it was at any time before.
 """
 
@@ -220,6 +222,14 @@ class Life:
                 self.control.reply(ask.number, *self.feed.replay(ask.fields, 100, 1000))
             self.picture()
 
+    def wait_in_vain(self) -> None:
+        """Control does not answer, and the bot has no more patience."""
+        for _ in range(2):
+            self.mender.look(self.now)
+            self.delivery.overdue(self.now)
+            self.picture()
+            self.now += 1001 * MS
+
     def end(self) -> None:
         """To the end of all that there is."""
         for _ in range(100):
@@ -257,7 +267,7 @@ class Step(NamedTuple):
 STEPS = st.lists(
     st.builds(
         Step,
-        kind=st.sampled_from(["publish"] * 6 + ["look"] * 3 + ["heartbeat", "epoch", "idle"]),
+        kind=st.sampled_from(["publish"] * 6 + ["look"] * 3 + ["heartbeat", "epoch", "idle", "silence"]),
         topics=st.lists(st.integers(0, len(TOPICS) - 1), min_size=1, max_size=6),
         fates=st.integers(0, 3**6 - 1),
         batch=st.sampled_from([1, 4]),
@@ -297,6 +307,8 @@ def act(step: Step, life: Life, late: list[Frame]) -> None:
         life.picture()
     elif step.kind == "look":
         life.look_around(50)
+    elif step.kind == "silence":
+        life.wait_in_vain()
     life.take(step.take)
 
 
@@ -320,7 +332,11 @@ def go_on(past: Past, image: bytes, feed: Feed, latest: bool, *, exactly: bool =
             end = life.account.due[at] - 1
         if at[0] == feed.epoch or at[0] in feed.known_epochs:
             assert end == last, f"{at} ends with {end} of {last}"
+    told = {(gap.epoch, gap.key, n) for gap in past.told for n in range(gap.first, gap.last + 1)}
+    again = {(gap.epoch, gap.key, n) for gap in life.account.told for n in range(gap.first, gap.last + 1)}
+    assert not exactly or not told & again, "told again"
     for each in life.account.given:
+        assert not exactly or (each.epoch, each.key, each.topic_seq) not in told, f"{each} was told to be missing"
         if (each.epoch, each.key, each.topic_seq) in before:
             assert each.flags & FLAG_REPLAYED or not exactly, f"{each} was given before"
             assert (each.epoch, each.key, each.topic_seq) in past.in_hand or not exactly, f"{each} was done with"
