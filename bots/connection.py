@@ -173,6 +173,7 @@ class Connection:
             self._control = self._reporter = self._mender = None
             self._group = None
         if self._position is not None:
+            self.delivery.forget()
             self._position.close()
 
     def remember(self, position: Position, path: Path) -> None:

@@ -614,6 +614,14 @@ cdef class Delivery:
         self.seq = position.seq
         self.repeated = position.handed
 
+    def forget(self) -> None:
+        """The position is to be closed: nothing more is kept, and what is in the bot's hands comes again."""
+        self.position = None
+        self.in_hand = IN_HAND_NOTHING
+        self.handed_blocks = None
+        if self.share is not None:
+            self.share.position = None
+
     cdef int _mark(self, uint32_t topic, uint16_t schema_id, str symbol) except -1:
         cdef uint32_t room
         if topic >= self.mark_room:
@@ -675,13 +683,13 @@ cdef class Delivery:
         while self.untold:
             epoch, topic, first, last, cause = self.untold.popleft()
             self.hooks.gap(topic, first, last, cause)
-            if epoch and epoch == self._kept_epoch():
+            if epoch and epoch == self._kept_epoch():   # which hooks.gap() may have changed
                 self._give_up(self.position.put(*topic), last + 1)
         return 0
 
     cdef uint64_t _kept_epoch(self) noexcept:
         """The epoch of which it is kept what was dealt with; 0: of none."""
-        return self.position.header.epoch if self.position is not None and self.position.header != NULL else 0
+        return self.position.header.epoch if self.position is not None else 0
 
     cdef int _give_up(self, uint32_t index, uint64_t due) except -1:
         """The bot was told that what lies below `due` does not come: it is as good as dealt with. But not before what is

@@ -197,6 +197,23 @@ def test_batches_of_a_durable_bot_are_done_when_it_comes_for_more(feed: LocalFee
     assert [bool(tick.flags & FLAG_REPLAYED) for tick in ticks[:2]] == [True, True]
 
 
+@pytest.mark.parametrize("group", [None, "all"])
+def test_a_durable_bot_may_leave_with_a_tick_in_hand(feed: LocalFeed, group: str | None) -> None:
+    sub = feed.subscriber("AAPL", durable="me", group=group)
+    if group is not None:
+        until_live(sub)
+    feed.publish("trade", "AAPL")
+    feed.publish("trade", "AAPL")
+    for tick in sub:
+        assert tick.topic_seq == 1
+        sub.close()
+    assert sub.recv(0.0) is None
+    assert sub.recv_many(2, 0.0) is None
+    again = feed.subscriber("AAPL", durable="me", group=group)
+    first, _ = feed.take(again, 2)
+    assert (first.topic_seq, bool(first.flags & FLAG_REPLAYED)) == (1, True)
+
+
 def test_a_durable_name_is_one_bots(feed: LocalFeed) -> None:
     feed.subscriber(durable="me")
     with pytest.raises(Exception, match="a bot of this durable name is running"):
