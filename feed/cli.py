@@ -227,6 +227,24 @@ def stat(
             before = after
 
 
+@app.command(epilog="Example: feed doctor config/feed.toml --json")
+def doctor(file: ConfigFile = None, sets: Sets = None, *, as_json: Json = False) -> None:
+    """Say whether this host is fit for a configuration: processors, clock, memory, network, libzmq, limits.
+
+    Each finding is ok, could be better, or broken (the feed will not run, or will lose something), with what it costs
+    and the command that changes it; "?" is what could not be read. Changes nothing, needs no rights. Exit status 1:
+    something is broken.
+    """
+    from feed.doctor import Host, examine, fit, show  # noqa: PLC0415 - a command loads only what it needs
+
+    findings = examine(Host(config=config.load(file, os.environ, sets or ())))
+    if as_json:
+        typer.echo(msgspec.json.encode({"fit": fit(findings), "findings": findings}).decode())
+    else:
+        Console().print(show(findings))
+    raise typer.Exit(0 if fit(findings) else 1)
+
+
 Over = Annotated[Literal["shm", "ipc", "tcp"] | None, typer.Option("--transport", help="How ticks reach the bots.")]
 Idle = Annotated[Literal["spin", "park"] | None, typer.Option("--idle", help="How bots wait: spin takes a core each.")]
 Use = Annotated[

@@ -26,7 +26,7 @@ from feed.position import Position
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = [
-    "run", "demo", "replay", "export", "check", "stat",
+    "run", "demo", "replay", "export", "check", "stat", "doctor",
     "bench latency", "bench throughput", "bench fanout", "bench recovery",
 ]  # fmt: skip
 
@@ -58,6 +58,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[Any, ...], d
         "feed.bench.run": {"run": does("bench", [measured(None, 1.5, idle="spin"), measured("pyzmq", 1234.5)])},
         "feed.bench.recovery.run": {"run": does("recovery", [joined])},
         "feed.archive.export": {"export": does("export", Report([Path("ticks")], 1234, ["missing: some"]))},
+        "feed.doctor": {"Host": does("host", None), "examine": does("examine", []), "fit": lambda _: True, "show": str},
         "feed.store.excerpt": {"Excerpt": does("excerpt", None)},
         "feed.monitor.stat": {"snapshot": does("snapshot", {"x": 1}), "render": does("render", Text("drawn"))},
     }
