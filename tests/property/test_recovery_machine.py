@@ -385,7 +385,9 @@ class RecoveryMachine(RuleBasedStateMachine):
             self.take(
                 1000
             )  # the core is given another link where it looks around: never between a batch and what ended it
-        if self.stream or self.latest:
+        # The first frame of a new epoch stands aside until what was kept of the old one has gone out: then it is read,
+        # and not judged. That the epoch ended is told, and says that more may be missing.
+        if self.stream or self.latest or self.present != self.delivery.epoch:
             self.unsure.add(self.present)
         self.attach(self.feed.epoch if known else 0)
         for i, key in enumerate(reversed(TOPICS)):
