@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CHECKS"]
 
-FAST = {"tsc", "kvm-clock", "xen", "hyperv_clocksource_tsc_page", "arch_sys_counter"}
+FAST = {"tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter"}
 SOURCE = "/sys/devices/system/clocksource/clocksource0"
 MAXERROR_US = 100_000
 """A bound on the clock's error from which venue latencies, a matter of ms, say little."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from feed.doctor import clock, cpu, limits, memory, network, zmq
 from feed.doctor.finding import Check, Finding, Verdict, unknown
+from feed.errors import TickcastError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,5 +53,7 @@ def _look(check: Check, host: Host) -> Verdict:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return unknown(f"can't be read: {where}{error.strerror or error}")
+    except TickcastError as error:
+        return unknown(f"can't be read: {error}")
     except (ValueError, LookupError, StopIteration) as error:
         return unknown(f"not understood: {error or type(error).__name__}")

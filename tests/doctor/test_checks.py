@@ -12,6 +12,7 @@ import pytest
 
 from feed.doctor import Finding, Host, examine, fit
 from feed.doctor.host import Coalescing, Libzmq, Timex
+from feed.errors import LogError
 from tests.doctor.hosts import CPU, GIB, GOOD, NET, figures, forbidden, made_up, missing
 
 CLOCK = "sys/devices/system/clocksource/clocksource0"
@@ -324,6 +325,14 @@ def test_a_file_that_can_not_be_read_is_named_as_on_the_host(tmp_path: Path) -> 
     host = made_up(tmp_path, {"proc/swaps": None})
     (tmp_path / "proc/swaps").mkdir()
     assert only(host, "memory: swap").found == "can't be read: /proc/swaps: Is a directory"
+
+
+def test_a_log_of_another_kind_is_no_crash(tmp_path: Path) -> None:
+    def other(directory: Path) -> None:
+        raise LogError("not a log of this version", where=str(directory))
+
+    found = only(made_up(tmp_path, log=other), "memory: room for the log")
+    assert (found.status, "not a log of this version" in found.found) == ("unknown", True)
 
 
 def test_answers_that_are_refused_are_said_to_be(tmp_path: Path) -> None:
