@@ -10,7 +10,8 @@ NATIVE := $(shell find feed bots -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2
 help:
 	@echo "make demo    run the feed on the simulator with three bots and show rates and latency (Ctrl-C ends it)"
 	@echo "make test    lint, types, import layers and all tests"
-	@echo "make soak    ten minutes of a feed and eight bots that are killed, cut off and lied to (a minute of it in test)"
+	@echo "make soak    ten minutes of a feed and eight bots that are killed, cut off and lied to (a minute of it in test),"
+	@echo "             10,000 histories of the recovery core, 10,000 power cuts of the archive and 200 kills"
 	@echo "make bench   the benchmarks beside their peers (nothing else should run)"
 	@echo "make setup   only what the others need: $(VENV) with the commands feed and bots"
 	@echo "make lint    ruff, mypy --strict, import layers"
@@ -39,6 +40,8 @@ test: lint
 
 soak: setup
 	$(BIN)/python -m tests.chaos.soak $(ARGS)
+	TICKCAST_EXAMPLES=10000 $(BIN)/pytest tests/property/test_recovery_machine.py --timeout 0
+	TICKCAST_SOAK=1 $(BIN)/pytest tests/store/test_crash.py --timeout 0
 
 bench: setup
 	$(BIN)/feed bench latency --transport shm --idle spin

@@ -386,8 +386,8 @@ cdef class LogWriter(Sink):
 
     @property
     def epoch(self) -> int:
-        """When this numbering began, ns since 1970."""
-        return self.header.epoch
+        """When this numbering began, ns since 1970; 0 once closed."""
+        return self.header.epoch if self.header != NULL else 0
 
     @property
     def next_seq(self) -> int:

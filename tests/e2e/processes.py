@@ -227,7 +227,11 @@ class Stage:
 
     @property
     def env(self) -> dict[str, str]:
-        return {"TICKCAST_LOG_ROOT": str(self.root), "COLUMNS": "160"}
+        return {
+            "TICKCAST_LOG_ROOT": str(self.root),
+            "TICKCAST_STATE": str(self.temporary / "state"),
+            "COLUMNS": "160",
+        }
 
     def start(self, *args: object, **env: str) -> Process:
         """Any command: ("feed", "stat", ...)."""

@@ -34,10 +34,11 @@ class Team:
     share: str = "symbol"
     bots: list[Bot] = field(default_factory=list)
 
-    def join(self) -> Bot:
-        name = f"{self.transport}-{len(self.bots) + 1}"
-        more = ("--group", "team", "--share", self.share, "--start", "begin")
-        self.bots.append(self.stage.bot(name, self.transport, "*", "quote,trade,status", *more))
+    def join(self, transport: str = "", *more: str) -> Bot:
+        transport = transport or self.transport
+        name = f"{transport}-{len(self.bots) + 1}"
+        ours = ("--group", "team", "--share", self.share, "--start", "begin", *more)
+        self.bots.append(self.stage.bot(name, transport, "*", "quote,trade,status", *ours))
         return self.bots[-1]
 
     @property
@@ -156,12 +157,25 @@ def test_the_others_go_on_where_one_was_killed(stage: Stage, transport: str) -> 
     assert any(seq > last and dealt.topic_of[seq] in its for bot in others for seq in dealt.by[bot.name].seqs)
 
 
-@pytest.mark.parametrize("transport", ["shm", "tcp"])
-def test_they_register_again_with_a_control_that_knows_nothing(stage: Stage, transport: str) -> None:
+def test_they_register_again_with_a_control_that_knows_nothing(stage: Stage) -> None:
     stage.up(stage.feed(source__sim__rate=RATE, **HURRIED))
-    team = Team(stage, transport)
+    team = Team(stage, "tcp")
     team.deal([team.join(), team.join()])
     stage.kill_agent("control")
     team.deal(team.bots, beyond=LEASES)
     team.deal([team.join()])
     team.finish(team.bots).check()
+
+
+def test_durable_ones_may_all_die_and_control_with_them(stage: Stage) -> None:
+    stage.up(stage.feed(source__sim__rate=RATE, **HURRIED))
+    team = Team(stage, "shm")
+    who = [("shm", "--durable", "one"), ("tcp", "--durable", "two")]
+    killed = [team.join(*each) for each in who]
+    team.deal(killed)
+    for bot in killed:
+        bot.process.kill()
+    stage.kill_agent("control")
+    dealt = team.finish([team.join(*each) for each in who])
+    dealt.check()
+    assert dealt.repeated() <= {seq for bot in killed for seq in dealt.by[bot.name].seqs}
