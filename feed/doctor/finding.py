@@ -39,8 +39,8 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """``why``: what it costs in time, or what is lost. ``look`` may raise OSError, ValueError, LookupError or an error of
-    ours: then what it wanted to read is not there or not understood, and the finding is "unknown"."""
+    """``why``: what it costs in time, or what is lost. ``look`` may raise OSError, ValueError, LookupError or an error
+    of ours: then what it wanted to read is not there or not understood, and the finding is "unknown"."""
 
     name: str
     why: str
