@@ -235,7 +235,7 @@ cdef class TopicOrder:
                 out.first = topic.next
                 out.last = suspect.last
                 out.seq_from = topic.seq
-                out.cause = CAUSE_EPOCH if topic.state == REBORN else CAUSE_OVERRUN
+                out.cause = CAUSE_EPOCH if topic.state == REBORN else self.cause
                 topic.next = suspect.last + 1
                 topic.state = KNOWN
                 return True

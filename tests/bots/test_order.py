@@ -119,7 +119,7 @@ class OrderMachine(RuleBasedStateMachine):
             lost = set(range(model.past + 1, last + 1))
             if lost:
                 expected[topic] = lost
-                assert (topic, "epoch" if model.reborn else "overrun") in causes
+                assert (topic, "epoch" if model.reborn else "slow") in causes
                 model.past = last
                 model.reborn = False
         assert missing == expected
