@@ -610,7 +610,7 @@ cdef class Delivery:
         self.position = position
         self.order.begin(position.epoch)
         self.order.guarded = True
-        self.carried = {key: (due, 0, position.proved) for key, due in position.dues().items()}
+        self.carried = {key: (due, 0, max(1, position.proved)) for key, due in position.dues().items()}
         self.seq = position.seq
         self.repeated = position.handed
 
@@ -785,7 +785,8 @@ cdef class Delivery:
             return 0
         if self.position is not None and (now >= self.prove_at or back):
             self.prove_at = now + SLICE_NS
-            self.position.header.proved = min(self.proved, self.position.header.seq)
+            proved = min(self.proved, self.position.header.seq)
+            self.position.header.proved = max(self.position.header.proved, proved)     # nothing came yet: seq is 0
         if now >= self.look_at or back:
             self.look_at = now + min(SLICE_NS, self.pause_ns)
             self.hooks.look(now, idle)

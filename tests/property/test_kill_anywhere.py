@@ -382,6 +382,13 @@ def test_killed_again_and_again(lives: list[tuple[list[Step], int]], latest: boo
     go_on(past, data, feed, latest)
 
 
+def test_who_has_had_nothing_yet_stands_where_it_began(tmp_path: Path) -> None:
+    life = Life(Feed(), tmp_path, None)
+    life.take(1)
+    assert (life.position.seq, life.position.proved) == (1, 1)
+    life.close()
+
+
 # --- the power fails --------------------------------------------------------------------------------------------------
 
 
