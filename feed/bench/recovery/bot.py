@@ -84,7 +84,7 @@ class _Recorder:
         with self._sub as sub:
             children.say(open_ms=(now_ns() - self._opened_ns) / 1e6)
             look_ns = 0
-            recv = functools.partial(sub.recv, _LOOK_NS / 1e9)
+            recv = functools.partial(sub.delivery.recv, _LOOK_NS / 1e9)
             while not self._ended:
                 tick = self._taking.take(recv, look_ns)
                 if tick is not None and not self._stated_ns and tick.schema == "quote":
