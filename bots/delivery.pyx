@@ -61,7 +61,7 @@ cdef enum:
     IN_HAND_NOTHING = 0
     IN_HAND_TICK = 1
     IN_HAND_BATCHES = 2
-    STRIDE = 32             # runs that were missing, between two looks at a link that has none,
+    STRIDE = 16             # runs that were missing, between two looks at a link that has none,
     STRIDE_MAX = 4096       # growing to that while none comes;
     STRIDES_KEPT = 8        # and so much longer where it is what was kept: that came live, and only waited
     PASSED_OVER = 4096      # records of others between two looks at signals and the clock
