@@ -41,7 +41,7 @@ cdef enum:
 
 TOPICS_PER_REQUEST = 1000
 FILL_BYTES = 128 << 10  # of one answer: live ticks are not to be late for the sake of missing ones,
-FILL_NS = 7_500_000     # and so long nothing is asked for after as much as that;
+FILL_NS = 5_500_000     # and so long nothing is asked for after as much as that;
 HURRY_NS = 1_000_000_000    # but for each second that it goes on, twice as much and a quarter of the pause: it has to end
 HURRY_MAX = 3
 NEAR = 1_000_000        # of the stream: a request does not ask for holes further apart than that
