@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from bots.batch cimport Names, columns_t
 from bots.links.link cimport Link, run_t
 from bots.order cimport TopicOrder, verdict_t
-from bots.position cimport Position
+from bots.progress cimport Progress
 from bots.recovery cimport Recovery
 from bots.share cimport Share, ShareTopics
 from bots.ticks cimport Tick
@@ -69,16 +69,7 @@ cdef class Delivery:
     # --- work sharing ---
     cdef Share share                # or None
     cdef Main main                  # the link that waits while another is read, or None
-    # --- durable: what was handed out last, and where it stands in `position` ---
-    cdef Position position          # or None
-    cdef uint32_t* marks            # by topic: entry of the position
-    cdef uint32_t mark_room
-    cdef int in_hand                # IN_HAND_*
-    cdef uint32_t hand_entry
-    cdef uint64_t hand_due, seq_handed
-    cdef object handed_blocks
-    cdef uint32_t* handed_marks     # `marks` of the link that they came from, if it is gone
-    cdef uint64_t repeated          # up to this seq ticks were handed out before a restart
+    cdef Progress progress          # of a durable bot, or None
     cdef readonly uint64_t seq      # nothing below is missing in the stream, but for topics that wait
     cdef uint64_t folded_before     # over links before this one
     cdef object hooks
@@ -117,15 +108,10 @@ cdef class Delivery:
     cdef list owed(self)
     cdef int suspect_owed(self) except -1
     cdef int begin_epoch(self, uint64_t before) except -1
-    cdef int _mark(self, uint32_t topic, uint16_t schema_id, str symbol) except -1
     cdef int _begin_all(self) except -1
     cdef void _begins(self) noexcept nogil
-    cdef void commit(self) noexcept nogil
-    cdef void _hand(self, uint32_t topic, uint64_t topic_seq, uint64_t seq) noexcept nogil
-    cdef int _hand_batches(self) except -1
+    cdef int _came_back(self) except -1
     cdef void place(self) noexcept nogil
-    cdef int _commit_batches(self) except -1
     cdef int tell_gaps(self, list gaps) except -1
     cdef int tell(self, list gaps) except -1
     cdef uint64_t _kept_epoch(self) noexcept
-    cdef int _give_up(self, uint32_t index, uint64_t due) except -1

@@ -20,14 +20,14 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.list cimport PyList_GET_ITEM
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
 from bots.batch cimport Batch, Block
 from bots.conflate cimport Conflate
 from bots.links.link cimport LINK_CLOSED, LINK_LOST, LINK_NONE, LINK_RUN, LINK_SKIPPED, LINK_TOPIC, NO_TOPIC
 from bots.order cimport HELD, IS_DROPPED, IS_EPOCH, IS_FLUSH, IS_HELD, IS_HOLE, UNKNOWN
-from bots.position cimport Position, position_entry_t
+from bots.position cimport Position
+from bots.progress cimport IN_HAND_BATCHES, IN_HAND_TICK, Progress
 from bots.recovery cimport MEND_CLOSE, MEND_NONE, Recovery
 from bots.share cimport GATE_MEND, GATE_OPEN, GATE_SHUT, GIVES, GIVES_HALT, GIVES_NOT, Share, ShareTopics
 from bots.stream cimport StreamHold
@@ -58,9 +58,6 @@ cdef uint64_t NEVER = 0xFFFFFFFFFFFFFFFF
 
 cdef enum:
     LOOK_EVERY = 1024       # ticks between two looks at signals and the clock where the bot's own code does not run
-    IN_HAND_NOTHING = 0
-    IN_HAND_TICK = 1
-    IN_HAND_BATCHES = 2
     STRIDE = 16             # runs that were missing, between two looks at a link that has none,
     STRIDE_MAX = 4096       # growing to that while none comes;
     STRIDES_KEPT = 8        # and so much longer where it is what was kept: that came live, and only waited
@@ -127,8 +124,6 @@ cdef class Delivery:
 
     def __dealloc__(self):
         cdef int i, k
-        free(self.marks)
-        free(self.handed_marks)
         for i in range(SCHEMAS_ROOM):
             for k in range(POOL):
                 if self.pool[i][k] != NULL:
@@ -159,9 +154,9 @@ cdef class Delivery:
             self.order.begin(epoch or before, reborn=old.reborn)
         self.order.duplicates, self.order.outdated = old.duplicates, old.outdated
         owes = any(last >= due for due, last, _ in self.carried.values())
-        self.order.guarded = owes or self.position is not None or self.share is not None
-        if self.in_hand == IN_HAND_BATCHES and self.handed_marks == NULL:
-            self.handed_marks, self.marks, self.mark_room = self.marks, NULL, 0
+        self.order.guarded = owes or self.progress is not None or self.share is not None
+        if self.progress is not None:
+            self.progress.another_link()
         self.names = Names()
         self.met = set()
         link.forget()
@@ -233,14 +228,9 @@ cdef class Delivery:
         self.seq = 1
         self.highest = 0
         self.carried = {}
-        self.repeated = 0
-        if self.position is not None:
-            self.position.begin(self.order.epoch)
+        if self.progress is not None:
+            self.progress.another_epoch(self.order.epoch)
             self.order.guarded = True
-            self.in_hand = IN_HAND_NOTHING
-            self.handed_blocks = None
-            free(self.handed_marks)
-            self.handed_marks = NULL
         if self.share is not None:
             self.share.begin(self.order.epoch)
             self.order.guarded = True
@@ -368,8 +358,8 @@ cdef class Delivery:
         """LINK_RUN: record `at` of `run` is to be delivered. Else nothing is at hand, or event() is to be called."""
         cdef int what, gate = GATE_OPEN
         cdef uint32_t passed = 0
-        if self.in_hand == IN_HAND_TICK:
-            self.commit()
+        if self.progress is not None and self.progress.in_hand == IN_HAND_TICK:
+            self.progress.commit()
         if self.pending:
             return self.pending
         if self.at < self.run.count:
@@ -412,7 +402,7 @@ cdef class Delivery:
             else:
                 what = self.link.next(&self.run)
                 if what == LINK_RUN:
-                    if self.position is not None:
+                    if self.progress is not None:
                         self._begins()
                     self.order.judge(&self.run, &self.verdict)
                     # Not by what is of another epoch, was passed over, or has a hole before it; nor by a state that
@@ -505,7 +495,7 @@ cdef class Delivery:
         elif what == STEP_VERDICT:
             self.judged()
         elif what == STEP_CLOSE:
-            if self.position is not None:
+            if self.progress is not None:
                 self._begin_all()
             self.tell_gaps(self.recovery.close_answer())
             self.due_at = 0
@@ -534,8 +524,8 @@ cdef class Delivery:
                 self.order.newest(topic)
             if self.recovery.joining and not due:
                 self.recovery.new(topic)
-            if self.position is not None:
-                self._mark(topic, schema_id, symbol)
+            if self.progress is not None:
+                self.progress.meet(topic, schema_id, symbol, self.order.due(topic))
             if self.main is not None:
                 there = self._of_main(schema_id, symbol)
                 self.share.topics.put_again(topic, symbol, self.main.topics.first(there), self.main.order.due(there))
@@ -607,68 +597,37 @@ cdef class Delivery:
 
     def remember(self, Position position not None) -> None:
         """Keep `position` as ticks are dealt with, and go on where it stands."""
-        self.position = position
+        self.progress = Progress(position)
         self.order.begin(position.epoch)
         self.order.guarded = True
         self.carried = {key: (due, 0, max(1, position.proved)) for key, due in position.dues().items()}
         self.seq = position.seq
-        self.repeated = position.handed
 
     def forget(self) -> None:
         """The position is to be closed: nothing more is kept, and what is in the bot's hands comes again."""
-        self.position = None
-        self.in_hand = IN_HAND_NOTHING
-        self.handed_blocks = None
+        self.progress = None
         if self.share is not None:
             self.share.position = None
 
-    cdef int _mark(self, uint32_t topic, uint16_t schema_id, str symbol) except -1:
-        cdef uint32_t room
-        if topic >= self.mark_room:
-            room = max(2 * self.mark_room, topic + 1, <uint32_t>256)
-            marks = <uint32_t*>realloc(self.marks, room * sizeof(uint32_t))
-            if marks == NULL:
-                raise MemoryError
-            self.marks = marks
-            self.mark_room = room
-        self.marks[topic] = self.position.put(schema_id, symbol, self.order.due(topic))
-        return 0
-
     cdef int _begin_all(self) except -1:
-        """Likewise where a state said so: what the snapshot had of it has been handed out."""
+        """Topics begin where a state said so: what the snapshot had of it has been handed out."""
         cdef uint32_t topic
-        cdef position_entry_t* entry
         for topic in range(len(self.names.symbols)):
             if self.names.symbols[topic] is not None:
-                entry = self.position.entry(self.marks[topic])
-                if entry.due == 0:
-                    entry.due = self.order.due(topic)
+                self.progress.begins(topic, self.order.due(topic))
         return 0
 
     cdef void _begins(self) noexcept nogil:
-        """Where a topic begins is kept before anything of it is handed out: from there on nothing may be lost."""
+        """Does the topic of this run begin here?"""
         cdef uint32_t topic = self.run.topic
-        cdef position_entry_t* entry
-        if topic == NO_TOPIC or self.order.topics[topic].state != UNKNOWN or self.order.epoch not in (0, self.run.epoch):
-            return
-        entry = self.position.entry(self.marks[topic])
-        if entry.due == 0:
-            entry.due = self.run.topic_seq
+        if topic != NO_TOPIC and self.order.topics[topic].state == UNKNOWN and self.order.epoch in (0, self.run.epoch):
+            self.progress.begins(topic, self.run.topic_seq)
 
-    cdef void commit(self) noexcept nogil:
-        """The bot came for more: it is done with what it had."""
-        if self.in_hand == IN_HAND_TICK:
-            self.position.entry(self.hand_entry).due = self.hand_due
-        self.position.header.seq = self.seq_handed
-        self.in_hand = IN_HAND_NOTHING
-
-    cdef void _hand(self, uint32_t topic, uint64_t topic_seq, uint64_t seq) noexcept nogil:
-        self.in_hand = IN_HAND_TICK
-        self.hand_entry = self.marks[topic]
-        self.hand_due = topic_seq + 1
-        self.seq_handed = self.seq
-        if seq > self.position.header.handed:
-            self.position.header.handed = seq
+    cdef int _came_back(self) except -1:
+        """The bot comes for more."""
+        if self.progress is not None and self.progress.in_hand == IN_HAND_BATCHES and not self.ready:
+            self.progress.commit_batches()
+        return 0
 
     cdef int tell_gaps(self, list gaps) except -1:
         if self.share is not None:
@@ -684,29 +643,12 @@ cdef class Delivery:
             epoch, topic, first, last, cause = self.untold.popleft()
             self.hooks.gap(topic, first, last, cause)
             if epoch and epoch == self._kept_epoch():   # which hooks.gap() may have changed
-                self._give_up(self.position.put(*topic), last + 1)
+                self.progress.give_up(topic, last + 1)
         return 0
 
     cdef uint64_t _kept_epoch(self) noexcept:
         """The epoch of which it is kept what was dealt with; 0: of none."""
-        return self.position.header.epoch if self.position is not None else 0
-
-    cdef int _give_up(self, uint32_t index, uint64_t due) except -1:
-        """The bot was told that what lies below `due` does not come: it is as good as dealt with. But not before what is
-        in the bot's hands: then it may be told again.
-        """
-        cdef position_entry_t* entry = self.position.entry(index)
-        cdef uint32_t* marks = self.handed_marks if self.handed_marks != NULL else self.marks
-        cdef Block block
-        cdef uint32_t i
-        if self.in_hand == IN_HAND_TICK and self.hand_entry == index:
-            return 0
-        for block in self.handed_blocks or ():
-            for i in range(block.columns.count):
-                if marks[block.columns.topics[i]] == index:
-                    return 0
-        entry.due = max(entry.due, due)
-        return 0
+        return self.progress.position.header.epoch if self.progress is not None else 0
 
     def _meet(self, topic: int) -> bool:
         """A topic that an answer has: is it wanted? The link may not have met it yet."""
@@ -745,11 +687,9 @@ cdef class Delivery:
             rest = min(rest, STRIDE_NS)
         if self.stopped:
             return True
-        if self.position is not None and self.recovery.hold_count == 0:
+        if self.progress is not None and self.recovery.hold_count == 0:
             self.seq = max(self.seq, self.source.passed(self.order.epoch))
-            self.seq_handed = self.seq
-            if not self.in_hand:
-                self.position.header.seq = self.seq
+            self.progress.stands(self.seq)
         self._passed()
         if deadline_ns != NEVER:
             now = mono_ns()
@@ -783,10 +723,9 @@ cdef class Delivery:
         cdef bint back = now + SLICE_NS < self.due_at
         if now < self.due_at and not back:
             return 0
-        if self.position is not None and (now >= self.prove_at or back):
+        if self.progress is not None and (now >= self.prove_at or back):
             self.prove_at = now + SLICE_NS
-            proved = min(self.proved, self.position.header.seq)
-            self.position.header.proved = max(self.position.header.proved, proved)     # nothing came yet: seq is 0
+            self.progress.prove(self.proved)
         if now >= self.look_at or back:
             self.look_at = now + min(SLICE_NS, self.pause_ns)
             self.hooks.look(now, idle)
@@ -827,8 +766,7 @@ cdef class Delivery:
         cdef int what
         cdef uint64_t now
         cdef Tick tick
-        if self.in_hand == IN_HAND_BATCHES and not self.ready:
-            self._commit_batches()
+        self._came_back()
         if self.share is not None:
             self.share.batches = False
         while True:
@@ -887,10 +825,10 @@ cdef class Delivery:
         tick.ts_sent = self.run.ts_sent
         tick.flags = self.run.flags
         tick.symbol = <str>PyList_GET_ITEM(self.names.symbols, self.run.topic)
-        if self.position is not None:
-            if tick.seq <= self.repeated:
+        if self.progress is not None:
+            if tick.seq <= self.progress.repeated:
                 tick.flags |= TC_FLAG_REPLAYED
-            self._hand(self.run.topic, tick.topic_seq, tick.seq)
+            self.progress.hand(self.run.topic, tick.topic_seq, tick.seq, self.seq)
         self.at += 1
         self.ticks += 1
         if tick.schema_id == STATUS:
@@ -927,8 +865,7 @@ cdef class Delivery:
         cdef uint32_t passed = 0
         cdef bint unended = False
         cdef Tick tick = None
-        if self.in_hand == IN_HAND_BATCHES and not self.ready:
-            self._commit_batches()
+        self._came_back()
         if self.share is not None:
             self.share.batches = False
         while not self.stopped:
@@ -992,8 +929,7 @@ cdef class Delivery:
         cdef uint64_t deadline = _deadline(timeout)
         if n < 1:
             raise ValueError(f"n must be at least 1, not {n}")
-        if self.in_hand == IN_HAND_BATCHES and not self.ready:
-            self._commit_batches()
+        self._came_back()
         if self.share is not None and not self.ready:
             self.share.batches = True
             if self.at >= self.run.count:
@@ -1065,33 +1001,6 @@ cdef class Delivery:
             total[0] += k
         return STEP_FULL
 
-    cdef int _hand_batches(self) except -1:
-        cdef Block block
-        cdef uint32_t i
-        for block in self.open_blocks:
-            for i in range(block.columns.count):
-                if block.columns.seq[i] <= self.repeated:
-                    block.columns.flags[i] |= TC_FLAG_REPLAYED
-                self.position.header.handed = max(self.position.header.handed, block.columns.seq[i])
-        self.handed_blocks = list(self.open_blocks)
-        self.seq_handed = self.seq
-        self.in_hand = IN_HAND_BATCHES
-        return 0
-
-    cdef int _commit_batches(self) except -1:
-        cdef Block block
-        cdef uint32_t* marks
-        cdef uint32_t i
-        marks = self.handed_marks if self.handed_marks != NULL else self.marks
-        for block in self.handed_blocks:
-            for i in range(block.columns.count):
-                self.position.entry(marks[block.columns.topics[i]]).due = block.columns.topic_seq[i] + 1
-        self.handed_blocks = None
-        free(self.handed_marks)
-        self.handed_marks = NULL
-        self.commit()
-        return 0
-
     cdef int open_block(self, uint16_t schema_id, uint32_t room) except -1:
         cdef Block block
         cdef list kept = self.blocks[schema_id]
@@ -1115,8 +1024,8 @@ cdef class Delivery:
         cdef uint32_t i
         cdef int64_t wire
         cdef uint64_t now = wall_ns()
-        if self.position is not None:
-            self._hand_batches()
+        if self.progress is not None:
+            self.progress.hand_batches(self.open_blocks, self.seq)
         for block in self.open_blocks:
             columns = &block.columns
             self.filling[columns.schema_id] = NULL
