@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from feed import config, plan
 from feed.errors import CallerError, TickcastError
+from feed.logging import Format, Level, as_json, configure
 
 __all__ = ["app", "main"]
 
@@ -39,7 +40,6 @@ bench_app = typer.Typer(
 app.add_typer(bench_app)
 
 
-LogLevel = Literal["debug", "info", "warning", "error"]
 ConfigFile = Annotated[
     Path | None,
     typer.Argument(metavar="[CONFIG]", help="TOML file; config/feed.toml shows every key. Default: defaults."),
@@ -51,23 +51,35 @@ Sets = Annotated[
 For = Annotated[
     float | None, typer.Option("--for", metavar="SECONDS", min=0, help="End cleanly after so long. Default: at Ctrl-C.")
 ]
-Level = Annotated[LogLevel, typer.Option("--log-level", help="What the daemon says on stderr.")]
+LogLevel = Annotated[
+    Level | None, typer.Option("--log-level", help="What the daemon says on stderr. Default: feed.log_level.")
+]
+LogFormat = Annotated[
+    Format | None,
+    typer.Option("--log-format", help="Lines for people, or JSON objects. Default: feed.log_format."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 
 
 @app.command(epilog="Example: feed run config/feed.toml --set source.sim.rate=2000 --for 60")
-def run(file: ConfigFile = None, sets: Sets = None, seconds: For = None, log_level: Level = "info") -> None:
+def run(
+    file: ConfigFile = None,
+    sets: Sets = None,
+    seconds: For = None,
+    log_level: LogLevel = None,
+    log_format: LogFormat = None,
+) -> None:
     """Run the feed daemon until Ctrl-C or SIGTERM: sources into the log, publishers, control, monitor."""
-    _run(config.load(file, os.environ, sets or ()), seconds, log_level)
+    _run(config.load(file, os.environ, [*(sets or ()), *_spoken(log_level, log_format)]), seconds)
 
 
 @app.command(epilog="Example: feed demo --for 20")
-def demo(seconds: For = None, sets: Sets = None, log_level: Level = "warning") -> None:
+def demo(seconds: For = None, sets: Sets = None, log_level: LogLevel = "warning") -> None:
     """Run the simulator (100 symbols, 50,000 ticks/s) with three bots; show rates, latency and gaps live."""
     from feed import demo as show  # noqa: PLC0415 - it loads every stage
 
-    settings = config.load(None, os.environ, sets or ())
-    raise typer.Exit(show.run(settings, duration_s=seconds, log_level=log_level))
+    settings = config.load(None, os.environ, [*(sets or ()), *_spoken(log_level)])
+    raise typer.Exit(show.run(settings, duration_s=seconds))
 
 
 From = Annotated[
@@ -110,7 +122,8 @@ def replay(
     file: Annotated[Path | None, typer.Option("--config", help="Take all but the sources from this file.")] = None,
     sets: Sets = None,
     seconds: For = None,
-    log_level: Level = "info",
+    log_level: LogLevel = None,
+    log_format: LogFormat = None,
 ) -> None:
     """Run the feed on recorded files, or on what a feed has archived; it ends when they do.
 
@@ -123,7 +136,8 @@ def replay(
     source = config.played(paths or [], own, part)
     base = {"source": {source["kind"]: {**source, "speed": speed, "loop": loop}}, "feed": {"linger": False}}
     unwritten = ["archive.path="] if own is not None and source.get("path") == str(own) else []
-    _run(config.load(file, os.environ, [*(sets or ()), *unwritten], base=base), seconds, log_level)
+    sets = [*(sets or ()), *unwritten, *_spoken(log_level, log_format)]
+    _run(config.load(file, os.environ, sets, base=base), seconds)
 
 
 @app.command(epilog="Example: feed export --format parquet ticks --archive main --from 2024-07-01 --symbols ES*")
@@ -390,13 +404,21 @@ def _listed(text: str) -> list[str]:
     return [each for each in text.split(",") if each]
 
 
-def _run(settings: config.FeedConfig, seconds: float | None, log_level: LogLevel) -> None:
+def _spoken(log_level: Level | None, log_format: Format | None = None) -> list[str]:
+    given = {"feed.log_level": log_level, "feed.log_format": log_format}
+    return [f"{key}={value}" for key, value in given.items() if value is not None]
+
+
+def _run(settings: config.FeedConfig, seconds: float | None) -> None:
     from feed import supervisor  # noqa: PLC0415 - it loads every stage
 
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    raise typer.Exit(supervisor.run(settings, duration_s=seconds, log_level=log_level))
+    configure(settings.feed.log_level, settings.feed.log_format, feed=settings.feed.name)
+    raise typer.Exit(supervisor.run(settings, duration_s=seconds))
 
 
 def _complain(error: TickcastError, status: int) -> int:
-    print(f"error: {error}", file=sys.stderr)
+    if as_json():
+        logging.getLogger("tickcast.feed").error("%s", error)
+    else:
+        print(f"error: {error}", file=sys.stderr)
     return status

@@ -23,6 +23,7 @@ import msgspec
 
 from feed import roll, tables
 from feed.errors import ConfigError
+from feed.logging import Format, Level  # noqa: TC001 - msgspec reads annotations when it runs
 from feed.ports import Endpoint, parse_endpoint
 from feed.position import Position
 
@@ -109,13 +110,18 @@ class _KindTable(_Table, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
 
 class FeedTable(_Table, frozen=True, kw_only=True):
-    """[feed]: the daemon itself. ``linger``: go on when all sources have ended, for bots that are not done yet."""
+    """[feed]: the daemon itself. ``linger``: go on when all sources have ended, for bots that are not done yet.
+
+    ``log_level``, ``log_format``: its lines on stderr, those of --log-level and --log-format.
+    """
 
     name: Name = "main"
     processes: Literal["many", "one"] = "many"
     wait_bots: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
     linger: bool = True
     roll: Annotated[str, roll.ALLOWED] = ""
+    log_level: Level = "info"
+    log_format: Format = "human"
 
 
 class SimConfig(_KindTable, frozen=True, kw_only=True, tag="sim"):

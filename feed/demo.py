@@ -36,12 +36,12 @@ WINDOW = 20
 BOT_END_S = 2.0
 
 
-def run(config: FeedConfig, *, duration_s: float | None = None, log_level: str = "warning") -> int:
+def run(config: FeedConfig, *, duration_s: float | None = None) -> int:
     """Until Ctrl-C or for `duration_s`; the exit code. Prints a summary at the end."""
     console = Console()
     screen = _Screen(config, console)
     with _bots(config), screen:
-        code = supervisor.run(config, duration_s=duration_s, log_level=log_level, watch=screen.look)
+        code = supervisor.run(config, duration_s=duration_s, watch=screen.look)
     screen.summarise()
     return code
 

@@ -68,10 +68,9 @@ class Feed(ABC):
     :ivar error: why it can't go on.
     """
 
-    def __init__(self, config: FeedConfig, names: list[str], turn: Turn, log_level: str = "info") -> None:
+    def __init__(self, config: FeedConfig, names: list[str], turn: Turn) -> None:
         self.config = config
         self.names = names
-        self.log_level = log_level
         self._turn = turn
         self.done = False
         self.error: BaseException | None = None
@@ -225,7 +224,7 @@ class Processes(Feed):
     def _start(self, child: _Child) -> None:
         child.started = time.monotonic()
         child.process = subprocess.Popen(
-            [sys.executable, "-m", "feed.supervisor", child.name, self.log_level, str(os.getpid())],
+            [sys.executable, "-m", "feed.supervisor", child.name, str(os.getpid())],
             stdin=subprocess.PIPE,
         )
         assert child.process.stdin is not None
@@ -254,7 +253,13 @@ class Processes(Feed):
         child.restart_at = time.monotonic() + pause
         self._counters.counter("tickcast_agent_restarts_total", agent=child.name).add(1)
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        log.warning("agent %s %s; starting it again%s", child.name, how, f" in {pause:.1f} s" if pause else "")
+        log.warning(
+            "agent %s %s; starting it again%s",
+            child.name,
+            how,
+            f" in {pause:.1f} s" if pause else "",
+            extra={"ended": child.name, "code": code, "pause_s": pause},
+        )
 
     def _end(self, children: list[_Child]) -> None:
         """SIGTERM, time to drain, SIGKILL."""

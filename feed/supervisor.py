@@ -30,11 +30,15 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from feed import agent, scheduling
+from feed.clock import now_ns
 from feed.config import ArchiveReplayConfig, FeedConfig, SimConfig, duration_ns, from_json, size_bytes
 from feed.errors import AddressInUse, ArchiveBusy, CallerError, HostError, LogBusy, LogSpace, TickcastError
 from feed.log.observer import log_figures
+from feed.logging import configure
 from feed.metrics.counters import Counters
+from feed.monitor.health import agents
 from feed.running import FATAL, Processes, Threads, drain_s
+from feed.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -193,7 +197,6 @@ def run(
     config: FeedConfig,
     *,
     duration_s: float | None = None,
-    log_level: str = "info",
     watch: Callable[[Feed], None] | None = None,
 ) -> int:
     """Run a feed until SIGTERM or SIGINT, for `duration_s`, or until its sources have ended; the exit code.
@@ -202,20 +205,23 @@ def run(
     """
     began = time.monotonic()
     kind = Threads if config.feed.processes == "one" else Processes
-    with _signals() as (stop, fd), kind(config, agent_names(config), _turn, log_level) as feed:
+    with _signals() as (stop, fd), kind(config, agent_names(config), _turn) as feed:
         feed.watch(fd)
         if not feed.wait_ready(START_S, stop.is_set) and not feed.done and not stop.is_set():
             log.warning("not every agent is up after %.0f s; going on", START_S)
         _announce(feed)
+        service = Service(os.environ)
         until = None if duration_s is None else time.monotonic() + duration_s
         told_horizon = False
         while not stop.is_set() and not feed.done and (until is None or time.monotonic() < until):
+            service.look(feed.ready, lambda: _passes(feed))
             feed.tick(0.1 if until is None else min(0.1, max(0.0, until - time.monotonic())))
             if watch is not None:
                 watch(feed)
             elif not told_horizon and time.monotonic() - began > HORIZON_AFTER_S:
                 told_horizon = True
                 _announce_horizon(feed)
+        service.stopping()
         summary = None if feed.error else _summary(feed, time.monotonic() - began)
     if feed.error is not None:
         if isinstance(feed.error, TickcastError):
@@ -265,6 +271,15 @@ def _bound(feed: Feed, name: str, otherwise: str) -> str:
     return told.read_text().strip() if told.exists() else otherwise
 
 
+def _passes(feed: Feed) -> bool:
+    """Do the agents that a tick passes through turn? One that is being started again is none that hangs.
+
+    A disk that hangs holds up those that read or write it, and never the feed.
+    """
+    stuck = {each["agent"] for each in agents(feed._counters.rows(), now_ns()) if each["state"] == "stuck"}
+    return not any(name.startswith(("ingest", "publish.")) for name in stuck)
+
+
 def _announce_horizon(feed: Feed) -> None:
     """How far back the log reaches at the present rate."""
     before, began = log_figures(feed.config.directory), time.monotonic()
@@ -288,10 +303,10 @@ def _summary(feed: Feed, seconds: float) -> str:
 # --- 3. a child process -----------------------------------------------------------------------------------------------
 
 
-def _child(name: str, log_level: str, parent: int) -> int:
-    """`python -m feed.supervisor AGENT LEVEL PARENT`, the configuration on standard input: one agent until SIGTERM."""
+def _child(name: str, parent: int) -> int:
+    """`python -m feed.supervisor AGENT PARENT`, the configuration on standard input: one agent until SIGTERM."""
     config = from_json(sys.stdin.buffer.read())
-    logging.basicConfig(level=log_level.upper(), format=f"%(levelname)s {name}: %(message)s")
+    configure(config.feed.log_level, config.feed.log_format, feed=config.feed.name, agent=name)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor ends us in order
@@ -316,4 +331,4 @@ def _die_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(_child(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    sys.exit(_child(sys.argv[1], int(sys.argv[2])))

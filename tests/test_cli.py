@@ -100,11 +100,12 @@ def test_every_command_is_in_the_help_and_has_help_itself() -> None:
 
 
 def test_run_hands_over_the_configuration(calls: list[Any]) -> None:
-    assert invoke("run", "--set", "source.sim.rate=5", "--for", "2", "--log-level", "error").exit_code == 0
+    spoken = ("--log-level", "error", "--log-format", "json")
+    assert invoke("run", "--set", "source.sim.rate=5", "--for", "2", *spoken).exit_code == 0
     ((name, (loaded,), options),) = calls
     assert name == "run"
-    assert loaded == config.load(None, {}, ["source.sim.rate=5"])
-    assert (options["duration_s"], options["log_level"]) == (2, "error")
+    assert loaded == config.load(None, {}, ["source.sim.rate=5", "feed.log_level=error", "feed.log_format=json"])
+    assert options["duration_s"] == 2
 
 
 def test_the_environment_counts(calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,7 +193,7 @@ def test_json_carries_the_resolved_configuration_to_a_child() -> None:
 # --- what is refused, and how it is said ---
 
 WRONG = {
-    '[feed]\nnam = "x"': "wait_bots, linger or roll, found 'nam'. Did you mean \"name\"?",
+    '[feed]\nnam = "x"': "log_level or log_format, found 'nam'. Did you mean \"name\"?",
     "[fede]\nname = 1": "fede: unknown table: expected feed, source, log, archive, publish, control, monitor or",
     '[feed]\nprocesses = "mani"': 'expected "many" or "one", found \'mani\' (a string). Did you mean "many"?',
     '[feed]\nname = "a/b"': "feed.name: not allowed: expected a name of 1 to 31 letters",
