@@ -26,6 +26,7 @@ from feed import ports, scheduling
 from feed.config import FeedConfig
 from feed.errors import AddressInUse
 from feed.log.observer import LogFigures, log_figures
+from feed.monitor.hostclock import Timex, timex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,14 +34,6 @@ if TYPE_CHECKING:
     from feed.ports import Endpoint
 
 __all__ = ["Coalescing", "Host", "Libzmq", "Timex", "processors"]
-
-
-class Timex(NamedTuple):
-    """What the kernel says of its clock, adjtimex(2). ``maxerror_us`` grows while nobody disciplines it."""
-
-    synchronized: bool
-    maxerror_us: int
-    esterror_us: int
 
 
 class Coalescing(NamedTuple):
@@ -64,33 +57,6 @@ def _space(path: Path) -> tuple[int, int]:
     there = next(each for each in (path, *path.parents) if each.exists())
     vfs = os.statvfs(there)
     return vfs.f_blocks * vfs.f_frsize, vfs.f_bavail * vfs.f_frsize
-
-
-class _TimexStruct(ctypes.Structure):
-    """struct timex of adjtimex(2) up to what is read here; the rest of it is room."""
-
-    _fields_ = (
-        ("modes", ctypes.c_uint),
-        ("offset", ctypes.c_long),
-        ("freq", ctypes.c_long),
-        ("maxerror", ctypes.c_long),
-        ("esterror", ctypes.c_long),
-        ("status", ctypes.c_int),
-        ("rest", ctypes.c_byte * 256),
-    )
-
-
-_STA_UNSYNC = 0x0040
-_TIME_ERROR = 5
-
-
-def _timex() -> Timex:
-    told = _TimexStruct()  # modes 0 reads and changes nothing
-    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(told))
-    if state < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), "adjtimex")
-    return Timex(state != _TIME_ERROR and not told.status & _STA_UNSYNC, told.maxerror, told.esterror)
 
 
 def _run(words: Sequence[str]) -> str:
@@ -165,7 +131,7 @@ class Host:
     config: FeedConfig = field(default_factory=FeedConfig)
     root: Path = Path("/")
     space: Callable[[Path], tuple[int, int]] = _space
-    timex: Callable[[], Timex] = _timex
+    timex: Callable[[], Timex] = timex
     limit: Callable[[int], tuple[int, int]] = resource.getrlimit
     run: Callable[[Sequence[str]], str] = _run
     taken: Callable[[Endpoint], str | None] = _taken

@@ -23,7 +23,7 @@ def agents(rows: Iterable[Row], now_ns: int) -> list[dict[str, Any]]:
     """
     found: dict[str, dict[str, int]] = {}
     for row in rows:
-        if row.name.startswith("tickcast_agent_"):
+        if row.name in _ROWS:
             found.setdefault(row.labels["agent"], {})[row.name.removeprefix("tickcast_agent_")] = row.value
     listed = []
     for name, figures in found.items():
@@ -65,6 +65,9 @@ def health(rows: Iterable[Row], log: LogFigures | None, now_ns: int) -> tuple[bo
             "age_ns": max(0, now_ns - log.tail_ns) if log.tail_ns else None,
         }
     return not ills, {"status": "ill" if ills else "well", "ills": ills, "agents": listed, "log": figures}
+
+
+_ROWS = frozenset(f"tickcast_agent_{what}" for what in ("up", "pid", "heartbeat_timestamp_seconds", "restarts_total"))
 
 
 def _state(up: int, age_ns: int | None) -> str:

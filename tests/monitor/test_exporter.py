@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
+import os
 from typing import TYPE_CHECKING
 
 import pytest
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import generate_latest
-from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from feed.errors import LogMissing
 from feed.log.reader import LogReader
 from feed.metrics.table import BY_NAME, METRICS
 from feed.monitor.exporter import Exporter, state_targets
+from feed.monitor.hostclock import Timex
+from feed.monitor.reading import Probe
+from feed.monitor.windows import Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from prometheus_client.core import Metric
 
@@ -29,18 +27,22 @@ TARGETS_NS = {0.5: 13_400, 0.99: 100_000}
 
 
 @pytest.fixture
-def scrape(fake_feed: FakeFeed) -> Callable[[], dict[str, Metric]]:
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(Exporter(fake_feed.directory, TARGETS_NS.values()))
+def scrape(fake_feed: FakeFeed) -> Iterator[Callable[[], dict[str, Metric]]]:
+    probe = Probe(fake_feed.directory, fake_feed.directory / "archive", host_clock=lambda: Timex(True, 120, 10))
+    windows = Windows(probe.read().histograms())
+    exporter = Exporter(windows, TARGETS_NS)
 
     def scraped() -> dict[str, Metric]:
-        text = generate_latest(registry).decode()
-        families = {family.name: family for family in text_string_to_metric_families(text)}
-        strict = {family.name for family in parse_openmetrics(openmetrics.generate_latest(registry).decode())}  # type: ignore[no-untyped-call]
+        reading = probe.read()
+        windows.put(reading.steady_ns, reading.histograms())
+        exporter.put(reading)
+        families = {family.name: family for family in text_string_to_metric_families(exporter.text().decode())}
+        strict = {family.name for family in parse_openmetrics(exporter.text(openmetrics=True).decode())}  # type: ignore[no-untyped-call]
         assert {name.removesuffix("_total") for name in families} == strict
         return families
 
-    return scraped
+    yield scraped
+    probe.close()
 
 
 def samples(family: Metric) -> dict[tuple[str, ...], float]:
@@ -105,23 +107,6 @@ def test_the_logs_figures(fake_feed: FakeFeed, scrape: Callable[[], dict[str, Me
     assert samples(found["tickcast_log_commit_timestamp_seconds"]).popitem()[1] > 1.6e9
 
 
-def test_the_horizon_is_of_the_rate_since_the_last_scrape(fake_feed: FakeFeed) -> None:
-    epoch = fake_feed.writer.epoch
-    clock = iter([epoch + 10**9, epoch + 3 * 10**9, epoch + 4 * 10**9])
-    exporter = Exporter(fake_feed.directory, clock_ns=lambda: next(clock))
-
-    def horizon_s() -> float:
-        families = {family.name: family for family in exporter.collect()}
-        return float(families["tickcast_log_horizon_seconds"].samples[0].value)
-
-    fake_feed.tick(100)
-    first = fake_feed.writer.position
-    assert horizon_s() == pytest.approx((1 << 20) / first)
-    fake_feed.tick(300)
-    assert horizon_s() == pytest.approx((1 << 20) * 2 / (fake_feed.writer.position - first))
-    assert horizon_s() == math.inf
-
-
 def test_without_a_log_there_are_still_the_counters(
     fake_feed: FakeFeed, scrape: Callable[[], dict[str, Metric]]
 ) -> None:
@@ -132,18 +117,18 @@ def test_without_a_log_there_are_still_the_counters(
     assert "tickcast_ticks" in found
 
 
-def test_without_a_feed_there_is_nothing(tmp_path: Path) -> None:
-    with pytest.raises(LogMissing):
-        Exporter(tmp_path)
-
-
 def test_every_metric_of_the_table_can_be_exported(
     fake_feed: FakeFeed, scrape: Callable[[], dict[str, Metric]]
 ) -> None:
     fake_feed.tick()
+    fake_feed.beat("control", pid=os.getpid())
     for metric in METRICS:
         if not metric.derived:
-            getattr(fake_feed.counters, metric.kind)(metric.name, **dict.fromkeys(metric.labels, "x"))
+            row = getattr(fake_feed.counters, metric.kind)(
+                metric.name, **{label: "0.5" if label == "quantile" else "x" for label in metric.labels}
+            )
+            if metric.kind == "histogram":
+                row.record(1_000)
     with LogReader.open(fake_feed.directory):
         found = scrape()
     names = {metric.name.removesuffix("_total") for metric in METRICS}
