@@ -132,23 +132,21 @@ class Events:
             states[name] = state = "silent" if age_ns is not None and age_ns > SILENT_NS else "reports"
             if was is None:
                 if not self._first:
-                    changes.setdefault(("note", "new"), []).append(name)
+                    changes.setdefault(("note", "new"), []).append(f"bot {name} is new")
             elif state != was:
                 told: tuple[Level, str] = ("bad", "silent") if state == "silent" else ("good", "reporting again")
-                changes.setdefault(told, []).append(name)
+                changes.setdefault(told, []).append(f"bot {name} is {told[1]}")
             if lag_ns > bound_ns and name not in self._lagging:
                 self._lagging.add(name)
-                changes.setdefault(("bad", "lagging"), []).append(f"{name} ({lag_ns / 1e6:,.0f} ms)")
+                changes.setdefault(("bad", "lagging"), []).append(f"bot {name} lags by {lag_ns / 1e6:,.0f} ms")
             elif lag_ns < bound_ns // 2 and name in self._lagging:
                 self._lagging.remove(name)
-                changes.setdefault(("good", "no longer behind"), []).append(name)
+                changes.setdefault(("good", "no longer behind"), []).append(f"bot {name} has caught up")
         self._bots = states
         self._lagging &= states.keys()
-        for (level, what), names in changes.items():
-            if len(names) > MANY:
-                yield "bot", level, f"{len(names)} bots are {what}"
-            else:
-                yield from (("bot", level, f"bot {name} is {what}") for name in names)
+        for (level, what), texts in changes.items():
+            told_of = texts if len(texts) <= MANY else [f"{len(texts)} bots are {what}"]
+            yield from (("bot", level, text) for text in told_of)
 
     def _counted(self, now: Mapping[str, Any], steady_ns: int) -> Iterator[tuple[str, Level, str]]:
         counts: dict[tuple[str, str, str], int] = {}

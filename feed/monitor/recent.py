@@ -164,10 +164,10 @@ class Recent:
         listed = []
         for bot in self._parts["bots"]:
             found = best.get(bot["bot"])
-            transport = found[0] if found is not None else None
+            by = found[0] if found is not None else None
             p50, _, p99, p999 = (found is not None and found[1].values_ns) or (None,) * 4
             shown = {key: value for key, value in bot.items() if key != "transports"}
-            listed.append({**shown, "transport": transport, "p50_ns": p50, "p99_ns": p99, "p999_ns": p999})
+            listed.append({**shown, "transport": by, "p50_ns": p50, "p99_ns": p99, "p999_ns": p999})
         return listed
 
     def _histogram(self, keys: list[Key]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ rates and the quantiles of what lies between: `change`. `render` draws them.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from feed.clock import now_ns
@@ -15,6 +14,7 @@ from feed.log.observer import log_figures
 from feed.metrics.counters import Counters
 from feed.metrics.histogram import Histogram
 from feed.metrics.table import STAGES
+from feed.monitor import figures
 from feed.monitor.health import agents
 from feed.monitor.screen import screen
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from feed.log.observer import LogFigures
     from feed.metrics.counters import Row
 
 __all__ = ["QUANTILES", "change", "render", "snapshot"]
@@ -48,8 +47,11 @@ def snapshot(directory: Path, before: dict[str, Any] | None = None) -> dict[str,
     latency         list of stage, transport, count, sum_ns, p50_ns p90_ns p99_ns p999_ns max_ns (null when empty),
                     negative, and buckets ([[index, count], ...] of feed.metrics.histogram, to subtract another's)
     readers         list of name, pid, lag_bytes, parked, gating (no yes evicted)
-    bots            list of bot, ticks, gaps {cause: n}, lost {cause: n}, lag_ns, report_age_ns, clock_offset_ns,
+    bots            list of bot, ticks, gaps {cause: n}, lost {cause: n}, pauses {cause: ns}, lag_ns, report_age_ns,
+                    skew_ns (behind the first bot), clock_offset_ns, clock_uncertainty_ns, each null where not known;
                     latency (list as above, without stage and buckets)
+    skew            from the first bot to the last that has the same tick: as in latency, without stage, transport and
+                    buckets; null before any two bots could be compared
     refused         series that found no room in the counters file
     change          null, or what `change` says since `before`
     =============== ===================================================================================================
@@ -69,14 +71,15 @@ def snapshot(directory: Path, before: dict[str, Any] | None = None) -> dict[str,
         "feed": directory.name,
         "directory": str(directory),
         "taken_ns": now,
-        "log": _log(log),
+        "log": figures.log(log),
         "agents": agents(rows, now),
-        "sources": _by_label(rows, "source", ticks="tickcast_ticks_total", rejected="tickcast_rejected_total"),
-        "publishers": _by_label(rows, "publisher", sent="tickcast_sent_total", dropped="tickcast_dropped_total"),
-        "targets_ns": {row.labels["quantile"]: row.value for row in rows if row.name == _TARGET},
+        "sources": figures.sources(rows),
+        "publishers": figures.publishers(rows),
+        "targets_ns": figures.targets_ns(rows),
         "latency": _latency(rows),
         "readers": [reader._asdict() for reader in log.readers] if log is not None else [],
         "bots": _bots(rows, now),
+        "skew": _skew(rows),
         "refused": refused,
         "change": None,
     }
@@ -129,35 +132,6 @@ def render(before: dict[str, Any] | None, after: dict[str, Any]) -> RenderableTy
     return screen(after, change(before, after) if before is not None else None)
 
 
-_TARGET = "tickcast_latency_target_seconds"
-
-
-def _log(log: LogFigures | None) -> dict[str, Any] | None:
-    if log is None:
-        return None
-    figures = log._asdict()
-    del figures["readers"]
-    return figures
-
-
-def _by_label(rows: Iterable[Row], label: str, **names: str) -> dict[str, dict[str, Any]]:
-    """{value of `label`: {key: n, or {value of the metric's other label: n}}} of the metrics in `names`."""
-    found: dict[str, dict[str, Any]] = {}
-    keys = {name: key for key, name in names.items()}
-    for row in rows:
-        key = keys.get(row.name)
-        if key is None:
-            continue
-        one = found.setdefault(row.labels[label], {})
-        others = [value for other, value in row.labels.items() if other != label]
-        if others:
-            one.setdefault(key, {})[others[0]] = row.value
-        else:
-            one[key] = row.value
-    blank: dict[str, Any] = {"ticks": {}, "rejected": {}, "sent": 0, "dropped": {}}
-    return {name: {key: one.get(key, blank[key]) for key in names} for name, one in found.items()}
-
-
 def _latency(rows: Iterable[Row]) -> list[dict[str, Any]]:
     order = list(STAGES)
     listed = []
@@ -207,35 +181,21 @@ def _histogram(one: dict[str, Any]) -> Histogram:
 
 
 def _bots(rows: Iterable[Row], now: int) -> list[dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = defaultdict(
-        lambda: {
-            "ticks": 0,
-            "gaps": {},
-            "lost": {},
-            "lag_ns": None,
-            "report_age_ns": None,
-            "clock_offset_ns": None,
-            "latency": [],
-        }
-    )
+    rows = list(rows)
+    found = figures.bots(rows, now)
+    for bot in found.values():
+        del bot["transports"]
+        bot["latency"] = []
     for row in rows:
-        if "bot" not in row.labels:
-            continue
-        bot = found[row.labels["bot"]]
-        match row.name:
-            case "tickcast_bot_ticks_total":
-                bot["ticks"] = row.value
-            case "tickcast_gaps_total":
-                bot["gaps"][row.labels["cause"]] = row.value
-            case "tickcast_lost_ticks_total":
-                bot["lost"][row.labels["cause"]] = row.value
-            case "tickcast_bot_lag_seconds":
-                bot["lag_ns"] = row.value
-            case "tickcast_bot_report_timestamp_seconds":
-                bot["report_age_ns"] = max(0, now - row.value)
-            case "tickcast_clock_offset_seconds":
-                bot["clock_offset_ns"] = row.value
-            case "tickcast_bot_latency_seconds":
-                assert row.histogram is not None
-                bot["latency"].append({"transport": row.labels["transport"], **_figures(row.histogram)})
-    return [{"bot": name, **bot} for name, bot in sorted(found.items())]
+        if row.name == "tickcast_bot_latency_seconds":
+            assert row.histogram is not None
+            of = {"transport": row.labels["transport"], **_figures(row.histogram)}
+            found[row.labels["bot"]]["latency"].append(of)
+    return list(found.values())
+
+
+def _skew(rows: Iterable[Row]) -> dict[str, Any] | None:
+    for row in rows:
+        if row.name == "tickcast_fanout_skew_seconds" and row.histogram is not None and row.histogram.count:
+            return _figures(row.histogram)
+    return None

@@ -60,6 +60,23 @@ def test_a_snapshot_holds_everything_and_is_json(fake_feed: FakeFeed) -> None:
     assert (bot["gaps"], bot["lost"]) == ({"slow": 1}, {"slow": 40})
     assert bot["latency"][0]["p50_ns"] == pytest.approx(700, rel=0.01)
     assert 0 <= bot["report_age_ns"] < 60 * 10**9
+    assert (bot["skew_ns"], bot["clock_uncertainty_ns"], bot["pauses"], taken["skew"]) == (None, None, {}, None)
+
+
+def test_skew_clock_and_pauses_where_they_are_known(fake_feed: FakeFeed) -> None:
+    counters = fake_feed.counters
+    counters.histogram("tickcast_fanout_skew_seconds")
+    assert snapshot(fake_feed.directory)["skew"] is None
+    counters.histogram("tickcast_fanout_skew_seconds").record_n(3_000, 7)
+    counters.gauge("tickcast_bot_skew_seconds", bot="mean").set(2_500)
+    counters.gauge("tickcast_clock_offset_seconds", bot="mean").set(-900)
+    counters.gauge("tickcast_clock_uncertainty_seconds", bot="mean").set(40_000)
+    counters.counter("tickcast_bot_pause_seconds_total", bot="mean", cause="gc").add(1_000_000)
+    taken = snapshot(fake_feed.directory)
+    assert (taken["skew"]["count"], taken["skew"]["max_ns"]) == (7, 3_000)
+    (bot,) = taken["bots"]
+    assert (bot["skew_ns"], bot["clock_offset_ns"], bot["clock_uncertainty_ns"]) == (2_500, -900, 40_000)
+    assert bot["pauses"] == {"gc": 1_000_000}
 
 
 def test_the_change_between_two(fake_feed: FakeFeed) -> None:
