@@ -36,6 +36,7 @@ demo: setup
 	$(BIN)/feed demo $(ARGS)
 
 test: lint
+	@bash deploy/system-packages.sh test
 	$(BIN)/pytest $(ARGS)
 
 soak: setup
