@@ -49,6 +49,16 @@ class FakeFeed:
         for stage, transport, ns in (("ingest", "log", 300), ("publish", "tcp", 9_000), ("total", "tcp", 20_000)):
             self.counters.histogram("tickcast_latency_seconds", stage=stage, transport=transport).record_n(ns, n)
 
+    def report(self, bot: str, ticks: int, ns: int = 700) -> None:
+        """A bot's figures as the control agent writes them: `ticks` more, each `ns` old; a gap and 40 lost ticks."""
+        counters = self.counters
+        counters.counter("tickcast_bot_ticks_total", bot=bot).add(ticks)
+        counters.gauge("tickcast_bot_lag_seconds", bot=bot).set(2_000)
+        counters.gauge("tickcast_bot_report_timestamp_seconds", bot=bot).set(now_ns())
+        counters.counter("tickcast_gaps_total", bot=bot, cause="slow").add(1)
+        counters.counter("tickcast_lost_ticks_total", bot=bot, cause="slow").add(40)
+        counters.histogram("tickcast_bot_latency_seconds", bot=bot, transport="shm").record_n(ns, ticks)
+
     def end_log(self) -> None:
         """Mark the log as ended, as its readers see it while its files are being removed."""
         with (self.directory / "log").open("r+b") as log:

@@ -18,12 +18,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from feed.config import load
 from feed.errors import AddressInUse, ConfigError, HostError, LogMissing
+from feed.monitor.assets import assets
+from feed.monitor.recent import Recent
 from feed.monitor.server import Monitor, serve
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from feed.config import FeedConfig
+    from feed.monitor.reading import Reading
     from tests.monitor.conftest import FakeFeed
 
 
@@ -66,6 +69,105 @@ def test_metrics_are_openmetrics_where_asked_for(fake_feed: FakeFeed) -> None:
     assert status == 200
     assert kind.startswith("application/openmetrics-text; version=1.0.0")
     assert text.endswith("# EOF\n")
+
+
+def test_the_page_and_its_files(fake_feed: FakeFeed) -> None:
+    async def body() -> None:
+        async with Monitor(settings(), fake_feed.directory) as monitor:
+            page = await asyncio.to_thread(urllib.request.urlopen, f"{monitor.url}/")
+            with page:
+                assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+                assert page.headers["Content-Security-Policy"] == "default-src 'self'"
+                assert page.headers["Cache-Control"] == "no-cache"
+                assert b"<html" in page.read()
+            name = next(name for name in assets() if name.endswith(".js"))
+            script = await asyncio.to_thread(urllib.request.urlopen, f"{monitor.url}/static/{name}")
+            with script:
+                assert script.headers["Content-Type"] == "text/javascript; charset=utf-8"
+                etag = {"If-None-Match": script.headers["ETag"]}
+            assert (await asyncio.to_thread(get, f"{monitor.url}/static/{name}", **etag))[0] == 304
+            for strange in ("/static/none.js", "/static/..%2fserver.py", "/static/", "/api/other"):
+                assert (await asyncio.to_thread(get, f"{monitor.url}{strange}"))[0] == 404
+
+    asyncio.run(body())
+
+
+def test_the_last_15_minutes(fake_feed: FakeFeed) -> None:
+    fake_feed.tick(4)
+    status, kind, text = fetch(fake_feed, "/api/recent?since=0&symbols=aap")
+    found = json.loads(text)
+    assert (status, kind) == (200, "application/json")
+    assert (found["feed"], len(found["times_ns"])) == ("main", 1)
+    assert found["now"]["symbols"]["busiest"] == [{"topic": "quote.AAPL", "per_s": 0.0}]
+
+
+@pytest.mark.parametrize("query", ["since=-1", "since=now", "since=1e9", f"since={'9' * 21}", f"symbols={'x' * 72}"])
+def test_a_question_that_is_none(fake_feed: FakeFeed, query: str) -> None:
+    assert fetch(fake_feed, f"/api/recent?{query}")[0] == 400
+
+
+def test_it_looks_again_each_second(fake_feed: FakeFeed) -> None:
+    async def body() -> None:
+        async with Monitor(settings(), fake_feed.directory) as monitor:
+            fake_feed.tick(7)
+            while "tickcast_ticks_total{" not in (await asyncio.to_thread(get, f"{monitor.url}/metrics"))[2]:
+                await asyncio.sleep(0.05)
+            found = json.loads((await asyncio.to_thread(get, f"{monitor.url}/api/recent"))[2])
+            assert found["stages"]["total"]["tcp"]["count"][-1] == 7
+            assert found["now"]["windows"]["10s"][-1]["count"] == 7
+
+    asyncio.run(body())
+
+
+def test_a_look_that_fails_ends_the_monitor(fake_feed: FakeFeed, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Recent.put
+
+    def fails(self: Recent, reading: Reading) -> None:
+        monkeypatch.setattr(Recent, "put", broken)
+        first(self, reading)
+
+    def broken(self: Recent, reading: Reading) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(Recent, "put", fails)
+    with pytest.raises(ZeroDivisionError):
+        serve(settings(), fake_feed.directory, lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:9464", 200),
+        ("10.1.2.3", 200),
+        ("[::1]:9464", 200),
+        ("LOCALHOST:1", 200),
+        (f"{socket.gethostname()}:9464", 200),
+        ("evil.example", 403),
+        ("evil.example:9464", 403),
+        ("127.0.0.1.evil.example:9464", 403),
+        ("[evil.example]:9464", 403),
+    ],
+)
+def test_names_that_others_gave_us_are_refused(fake_feed: FakeFeed, host: str, status: int) -> None:
+    for path in ("/", "/api/recent", "/metrics"):
+        assert fetch(fake_feed, path, Host=host)[0] == status
+
+
+def test_the_configured_name_is_ours(fake_feed: FakeFeed) -> None:
+    async def body() -> int:
+        async with Monitor(settings("localhost:0"), fake_feed.directory) as monitor:
+            return (await asyncio.to_thread(get, f"{monitor.url}/healthz", Host="localhost:80"))[0]
+
+    assert asyncio.run(body()) == 200
+
+
+def test_bots_with_metrics_of_their_own(fake_feed: FakeFeed) -> None:
+    assert fetch(fake_feed, "/sd")[1:] == ("application/json", "[]")
+    fake_feed.report("mean", 1)
+    fake_feed.counters.gauge("tickcast_bot_metrics_port", bot="mean", host="box").set(9_000)
+    assert json.loads(fetch(fake_feed, "/sd")[2]) == [
+        {"targets": ["box:9000"], "labels": {"bot": "mean", "feed": "main"}}
+    ]
 
 
 def test_a_well_feed(fake_feed: FakeFeed) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from feed.clock import now_ns
 from feed.errors import LogMissing
 from feed.log.reader import LogReader
 from feed.monitor.exporter import state_targets
@@ -19,23 +18,12 @@ if TYPE_CHECKING:
     from tests.monitor.conftest import FakeFeed
 
 
-def report(feed: FakeFeed, bot: str, ticks: int) -> None:
-    """A bot's figures as the control agent writes them."""
-    counters = feed.counters
-    counters.counter("tickcast_bot_ticks_total", bot=bot).add(ticks)
-    counters.gauge("tickcast_bot_lag_seconds", bot=bot).set(2_000)
-    counters.gauge("tickcast_bot_report_timestamp_seconds", bot=bot).set(now_ns())
-    counters.counter("tickcast_gaps_total", bot=bot, cause="slow").add(1)
-    counters.counter("tickcast_lost_ticks_total", bot=bot, cause="slow").add(40)
-    counters.histogram("tickcast_bot_latency_seconds", bot=bot, transport="shm").record_n(700, ticks)
-
-
 def test_a_snapshot_holds_everything_and_is_json(fake_feed: FakeFeed) -> None:
     fake_feed.tick(3)
     fake_feed.counters.counter("tickcast_rejected_total", source="sim", reason="crossed").add(2)
     fake_feed.counters.counter("tickcast_dropped_total", publisher="tcp", cause="full").add(5)
     state_targets(fake_feed.counters, {0.5: 13_400})
-    report(fake_feed, "mean", 3)
+    fake_feed.report("mean", 3)
     with LogReader.open(fake_feed.directory, name="archive", start="begin"):
         taken = snapshot(fake_feed.directory)
     assert orjson.loads(orjson.dumps(taken)) == taken
@@ -81,10 +69,10 @@ def test_skew_clock_and_pauses_where_they_are_known(fake_feed: FakeFeed) -> None
 
 def test_the_change_between_two(fake_feed: FakeFeed) -> None:
     fake_feed.tick(10)
-    report(fake_feed, "mean", 10)
+    fake_feed.report("mean", 10)
     before = snapshot(fake_feed.directory)
     fake_feed.tick(50)
-    report(fake_feed, "mean", 50)
+    fake_feed.report("mean", 50)
     fake_feed.counters.histogram("tickcast_latency_seconds", stage="total", transport="tcp").record(9_000_000)
     fake_feed.counters.histogram("tickcast_latency_seconds", stage="handler", transport="tcp").record(100)
     after = snapshot(fake_feed.directory, before)
