@@ -3,6 +3,7 @@
 # programs that only tests run. Installs what is missing as root; otherwise says what to type. Starts no service.
 set -euo pipefail
 
+PATH=$PATH:/usr/sbin:/sbin
 python=${PYTHON:-python3}
 missing=()
 
@@ -13,6 +14,8 @@ needs() { # the program, the package that has it
 if [ "${1:-}" = test ]; then
     needs promtool prometheus        # tests/deploy: rules, alerts and dashboards against a real Prometheus
     needs chromium chromium          # tests/monitor: the page in a real browser
+    needs systemd-analyze systemd    # tests/deploy: the units, verified and judged
+    needs logrotate logrotate        # tests/deploy: its configuration
 else
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
     if ! command -v "$python" >/dev/null; then

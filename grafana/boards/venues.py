@@ -1,0 +1,80 @@
+"""What comes in, by source."""
+
+from __future__ import annotations
+
+from grafana.panels import Dashboard, Expr, lines, table
+from grafana.queries import of, per_s
+
+__all__ = ["venues"]
+
+
+def venues() -> Dashboard:
+    total = of("tickcast_ticks_total")
+    none = f"or on (source) 0 * sum by (source) ({total})"
+    stamp = of("tickcast_source_tick_timestamp_seconds")
+    board = Dashboard(
+        "venues",
+        "What comes in, by source: how much, how late, what was refused, and which one is silent.",
+        others=("feed", "bots", "host"),
+    )
+    board.row(
+        "Sources",
+        table(
+            "Sources",
+            "Silent for: a quiet market or a dead line; compare with another source. Rejected: see the reasons below.",
+            "source",
+            {
+                "Ticks/s": ("short", per_s("source", "tickcast_ticks_total")),
+                "Ticks": ("short", f"sum by (source) ({total})"),
+                "Rejected": ("short", f"sum by (source) ({of('tickcast_rejected_total')}) {none}"),
+                "Silent for": ("s", f"time() - max by (source) ({stamp})"),
+            },
+            height=7,
+        ),
+    )
+    board.row(
+        "Rate, refusals, silence",
+        lines(
+            "Ticks per second by source",
+            "A step down without a step in the market is a lost subscription.",
+            "short",
+            Expr(per_s("source", "tickcast_ticks_total"), "{{source}}"),
+        ),
+        lines(
+            "Ticks per second by schema",
+            "All sources, stacked.",
+            "short",
+            Expr(per_s("schema", "tickcast_ticks_total"), "{{schema}}"),
+            stacked=True,
+        ),
+        lines(
+            "Rejected per second by reason",
+            "What a source would not put in: malformed, out of order, of no known instrument.",
+            "short",
+            Expr(f"{per_s('source, reason', 'tickcast_rejected_total')} {none}", "{{source}} {{reason}}"),
+        ),
+        lines(
+            "Silent for",
+            "Seconds since the last tick. The alert's line is at 10 s.",
+            "s",
+            Expr(f"time() - {stamp}", "{{source}}"),
+        ),
+    )
+    board.row(
+        "On the way to us",
+        lines(
+            "Venue latency",
+            "From the venue's own time to ts_in, live sources only. As good as both clocks are: dashboard host.",
+            "s",
+            Expr(of("tickcast_latency_quantile_seconds", stage="venue", window="1m"), "{{transport}} {{quantile}}"),
+            log=True,
+        ),
+        lines(
+            "Through ingest",
+            "From ts_in to committed, over a minute: grows when sources together bring more than the sequencer can "
+            "take.",
+            "s",
+            Expr(of("tickcast_latency_quantile_seconds", stage="ingest", window="1m"), "{{transport}} {{quantile}}"),
+        ),
+    )
+    return board
