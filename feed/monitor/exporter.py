@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from feed import __version__
 from feed.metrics.table import METRICS, edges_ns
-from feed.monitor.recent import budget, by_stage
+from feed.monitor.recent import SHOWN, budget, by_stage
 from feed.monitor.windows import QUANTILES
 
 if TYPE_CHECKING:
@@ -33,8 +33,13 @@ __all__ = ["SCRAPED_NS", "Exporter", "state_targets"]
 SCRAPED_NS = 60_000_000_000
 """The text is made ahead for as long after a scrape, ns: Prometheus' default is one a minute."""
 
-SHOWN: Final = ("10s", "1m", "15m")
-_STAGE, _BOT = "tickcast_latency_seconds", "tickcast_bot_latency_seconds"
+_WINDOWED: Final = {
+    "tickcast_latency_quantile_seconds": "tickcast_latency_seconds",
+    "tickcast_bot_latency_quantile_seconds": "tickcast_bot_latency_seconds",
+}
+"""Quantiles over windows, and the histograms that they are of."""
+
+_QUANTILES: Final = (*(f"{quantile:g}" for quantile in QUANTILES), "1")
 
 
 def state_targets(counters: Counters, targets_ns: Mapping[float, int]) -> None:
@@ -54,15 +59,16 @@ class Exporter:
         self._asked_ns: dict[bool, int] = {}
         self._texts: dict[bool, bytes] = {}
         self._bodies: list[tuple[Metric, str]] | None = None
-        self._prefixes: dict[str, dict[tuple[str, ...], str]] = {metric.name: {} for metric in METRICS}
+        self._kept: dict[str, dict[tuple[str, ...], str]] = {metric.name: {} for metric in METRICS}
 
     def put(self, reading: Reading) -> None:
         """The next scrape gets this one. Makes its text now if there was a scrape within the last minute."""
         self._reading, self._bodies = reading, None
-        self._texts.clear()
-        for openmetrics, asked_ns in self._asked_ns.items():
-            if reading.steady_ns - asked_ns < SCRAPED_NS:
-                self._texts[openmetrics] = self._text(openmetrics)
+        self._texts = {
+            openmetrics: self._text(openmetrics)
+            for openmetrics, asked_ns in self._asked_ns.items()
+            if reading.steady_ns - asked_ns < SCRAPED_NS
+        }
 
     def text(self, *, openmetrics: bool = False) -> bytes:
         """Every family that has a sample, in the table's order. Empty before the first reading."""
@@ -86,7 +92,10 @@ class Exporter:
             rows.setdefault(row.name, []).append(row)
         derived = dict(self._derived(reading, rows))
         for metric in METRICS:
-            if metric.kind == "histogram":
+            if metric.name in _WINDOWED:
+                of = rows.get(_WINDOWED[metric.name], ())
+                body = self._quantiles(metric, [(row.name, *row.labels.values()) for row in of])
+            elif metric.kind == "histogram":
                 body = self._histograms(metric, rows.get(metric.name, ()))
             else:
                 values: Samples = ((tuple(row.labels.values()), row.value) for row in rows.get(metric.name, ()))
@@ -95,35 +104,51 @@ class Exporter:
                 yield metric, body
 
     def _scalars(self, metric: Metric, samples: Samples) -> str:
-        before, divisor = self._prefixes[metric.name], metric.divisor
+        before, divisor = self._kept[metric.name], metric.divisor
         kept: dict[tuple[str, ...], str] = {}
         lines = []
         for labels, value in samples:
             prefix = kept[labels] = before.get(labels) or f"{metric.name}{_labelled(metric.labels, labels)} "
             lines.append(f"{prefix}{_number(value / divisor if divisor != 1 else value)}\n")
-        self._prefixes[metric.name] = kept
+        self._kept[metric.name] = kept
         return "".join(lines)
 
     def _histograms(self, metric: Metric, rows: Iterable[Row]) -> str:
-        before = self._prefixes[metric.name]
+        before = self._kept[metric.name]
         kept: dict[tuple[str, ...], str] = {}
         texts = []
         for row in rows:
             assert row.histogram is not None
             labels = tuple(row.labels.values())
-            shape = kept[labels] = before.get(labels) or self._shape(metric, labels)
+            shape = kept[labels] = before.get(labels) or self._buckets(metric, labels)
             counts = row.histogram.cumulative(self._edges_ns)
             texts.append(shape % (*counts, row.histogram.sum_ns / metric.divisor, counts[-1]))
-        self._prefixes[metric.name] = kept
+        self._kept[metric.name] = kept
         return "".join(texts)
 
-    def _shape(self, metric: Metric, labels: tuple[str, ...]) -> str:
-        """Every line of a histogram, with %s in place of the values: its buckets, sum and count."""
+    def _buckets(self, metric: Metric, labels: tuple[str, ...]) -> str:
+        """The lines of a histogram: its buckets, sum and count."""
         names = (*metric.labels, "le")
         edges = [*(f"{edge / 1e9:g}" for edge in self._edges_ns), "+Inf"]
-        lines = [f"{metric.name}_bucket{_labelled(names, (*labels, edge))} " for edge in edges]
-        lines += [f"{metric.name}_{what}{_labelled(metric.labels, labels)} " for what in ("sum", "count")]
-        return "".join(f"{line.replace('%', '%%')}%s\n" for line in lines)
+        lines = [f"{metric.name}_bucket{_labelled(names, (*labels, edge))}" for edge in edges]
+        return _shape(lines + [f"{metric.name}_{what}{_labelled(metric.labels, labels)}" for what in ("sum", "count")])
+
+    def _quantiles(self, metric: Metric, keys: list[Key]) -> str:
+        """Of each window in which there was something."""
+        before = self._kept[metric.name]
+        kept: dict[tuple[str, ...], str] = {}
+        texts = []
+        for window in SHOWN:
+            for key, of in self._windows.figures(window, keys).items():
+                if of.values_ns is None or of.max_ns is None:
+                    continue
+                labels = (*key[1:], window)
+                shape = kept[labels] = before.get(labels) or _shape(
+                    [f"{metric.name}{_labelled(metric.labels, (*labels, name))}" for name in _QUANTILES]
+                )
+                texts.append(shape % (*(ns / metric.divisor for ns in of.values_ns), of.max_ns / metric.divisor))
+        self._kept[metric.name] = kept
+        return "".join(texts)
 
     def _derived(self, reading: Reading, rows: Mapping[str, list[Row]]) -> Iterator[tuple[str, Samples]]:
         yield "tickcast_build_info", [((__version__,), 1)]
@@ -136,41 +161,21 @@ class Exporter:
                 if row.histogram is not None
             ]
             yield f"{of}_negative_total", negative
-        yield from self._quantiles(reading, rows)
-        yield from _log(reading)
-        yield from _host(reading)
-        yield from _processes(reading)
-
-    def _quantiles(self, reading: Reading, rows: Mapping[str, list[Row]]) -> Iterator[tuple[str, Samples]]:
-        """Of each window in which there was something."""
-        stages = by_stage(reading.rows)
-        bots: list[Key] = [(row.name, *row.labels.values()) for row in rows.get(_BOT, ())]
-        names = [f"{quantile:g}" for quantile in QUANTILES]
-        of_stages: list[tuple[tuple[str, ...], float]] = []
-        of_bots: list[tuple[tuple[str, ...], float]] = []
-        for window in SHOWN:
-            for found, keys in ((of_stages, stages.values()), (of_bots, bots)):
-                for (_, *labels), of in self._windows.figures(window, list(keys)).items():
-                    if of.values_ns is None or of.max_ns is None:
-                        continue
-                    found += [((*labels, window, name), ns) for name, ns in zip(names, of.values_ns, strict=True)]
-                    found.append(((*labels, window, "1"), of.max_ns))
-        yield "tickcast_latency_quantile_seconds", of_stages
-        yield "tickcast_bot_latency_quantile_seconds", of_bots
-        shares, burns = budget(self._windows, stages.values(), self._targets_ns)
+        shares, burns = budget(self._windows, by_stage(reading.rows).values(), self._targets_ns)
         for name, of_windows in (
             ("tickcast_latency_within_target_ratio", shares),
             ("tickcast_latency_burn_ratio", burns),
         ):
-            yield (
-                name,
-                [
-                    ((quantile, window), value)
-                    for window, of_quantiles in of_windows.items()
-                    for quantile, value in of_quantiles.items()
-                    if value is not None
-                ],
-            )
+            ratios = [
+                ((quantile, window), value)
+                for window, of_quantiles in of_windows.items()
+                for quantile, value in of_quantiles.items()
+                if value is not None
+            ]
+            yield name, ratios
+        yield from _log(reading)
+        yield from _host(reading)
+        yield from _processes(reading)
 
 
 def _log(reading: Reading) -> Iterator[tuple[str, Samples]]:
@@ -217,6 +222,11 @@ _INF: Final = float("inf")
 
 def _number(value: float) -> float | str:
     return "+Inf" if value == _INF else value
+
+
+def _shape(series: list[str]) -> str:
+    """Their lines, with %s in place of the values."""
+    return "".join(f"{one.replace('%', '%%')} %s\n" for one in series)
 
 
 def _announced(metric: Metric, openmetrics: bool) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from feed.monitor.reading import Reading
     from feed.monitor.windows import Figures, Key, Windows
 
-__all__ = ["EVENTS", "EVERY_NS", "SAMPLES", "Recent", "budget", "by_stage"]
+__all__ = ["EVENTS", "EVERY_NS", "SAMPLES", "SHOWN", "Recent", "budget", "by_stage"]
 
 SAMPLES, EVENTS = 900, 500
 EVERY_NS = 1_000_000_000
@@ -35,6 +35,8 @@ RATE_NS = 5_000_000_000
 """A rate is the mean of so many ns: bots report once a second, so a shorter one would jump."""
 
 SHOWN: Final = ("10s", "1m", "15m")
+"""The windows that are shown and exported."""
+
 BARS = 60
 _STAGE = "tickcast_latency_seconds"
 _BOT = "tickcast_bot_latency_seconds"
