@@ -7,15 +7,15 @@ of all histograms in one array, and added to each window's counts until they are
     1s, 10s, 1m    of single seconds
     15m            of blocks of ten seconds, so it moves in such steps (and covers 14:50 to 15:00)
 
-256 bots with 150 filled buckets each take 20 MB for a minute's seconds and 30 MB for 15 minutes' blocks. Quantiles are
-exact to within a bucket, 0.8 % (section 8 of the design asks for exact ones beside the exported buckets).
+280 histograms that fill some 300 buckets a second take 160 MB after 15 minutes and 10 ms a second. Quantiles are exact to
+within a bucket, 0.8 % (section 8 of the design: exact ones beside the exported buckets).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Key = tuple[str, ...]
     Ints = npt.NDArray[np.int64]
+    Counts = npt.NDArray[np.unsignedinteger[Any]]
 
 __all__ = ["BUCKET_EDGES_NS", "QUANTILES", "WINDOWS", "Figures", "Windows"]
 
@@ -66,7 +67,7 @@ class _Step:
 
     number: int
     cells: npt.NDArray[np.uint32]
-    counts: npt.NDArray[np.uint32]
+    counts: Counts
     max_ns: Ints
 
     def forget(self, rows: npt.NDArray[np.bool_]) -> None:
@@ -144,7 +145,7 @@ class Windows:
         step = _Step(
             now_ns // _S,
             cells.astype(np.uint32),
-            came.reshape(-1)[cells].astype(np.uint32),
+            _narrow(came.reshape(-1)[cells]),
             np.where(rose, max_ns, bound),
         )
         for window in self._windows.values():
@@ -233,8 +234,12 @@ def _merged(steps: list[_Step], size: int, step_s: int) -> _Step:
         of_these = max_ns[: len(step.max_ns)]
         np.maximum(of_these, step.max_ns, out=of_these)
     cells = np.flatnonzero(summed)
-    counts = summed[cells].astype(np.uint32)
-    return _Step(steps[0].number // step_s, cells.astype(np.uint32), counts, max_ns)
+    return _Step(steps[0].number // step_s, cells.astype(np.uint32), _narrow(summed[cells]), max_ns)
+
+
+def _narrow(counts: Ints) -> Counts:
+    """In as few bytes as hold them all."""
+    return counts.astype(np.min_scalar_type(counts.max(initial=0)))
 
 
 def _grown(array: Ints, rows: int) -> Ints:
