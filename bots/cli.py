@@ -138,6 +138,10 @@ def run(
     share: Annotated[
         Share, typer.Option(help="In a group, symbol: all ticks of a symbol to the same bot; turn: tick by tick.")
     ] = Share.symbol,
+    metrics_port: Annotated[
+        str | None,
+        typer.Option(metavar="[HOST:]PORT", help="Serve this bot's own figures there for Prometheus."),
+    ] = None,
     slow: Annotated[
         str | None,
         typer.Option(metavar="POLICY", help="When behind: fill, latest or stop, or by schema: quote=fill,trade=stop."),
@@ -159,6 +163,7 @@ def run(
         "durable": durable,
         "group": group,
         "share": share.value,
+        "metrics_port": metrics_port,
         "slow": _slow(slow),
     }
     subscriber = _subscriber(symbols.split(","), schemas, transport, feed, **options)

@@ -19,15 +19,17 @@ import zmq
 
 from bots.delivery import Delivery
 from bots.directory import ControlClient, Directory
+from bots.exporter import Exporter
 from bots.gap import EVERYTHING, Gap, Losses
 from bots.links.history import HistoryLink
 from bots.links.shm import ShmLink
 from bots.links.zmq import ZmqLink
 from bots.mending import Mender
+from bots.offset import Offset
 from bots.report import Reporter
 from bots.staleness import FeedWatch, Stale, SymbolState, symbol_state
 from bots.status import Trading
-from feed.clock import monotonic_ns, now_ns
+from feed.clock import boot_id, monotonic_ns, now_ns
 from feed.errors import ControlError, StaleData, TickcastError
 from feed.wire.records import BY_ID
 
@@ -50,6 +52,12 @@ LATE_NS = 200_000_000
 """How late the heartbeat that proves a subscription may be beyond an interval."""
 
 NOTHING_TO_MEND_NS = 100_000_000
+
+TRIPS, TRIP_S = 8, 0.1
+"""Comparing the clocks, before the first tick: how often, and how long each may take, s."""
+
+TRIP_EVERY_NS, TRIP_PATIENCE_S = 10_000_000_000, 0.002
+"""And later, while nothing is waiting: longer than this it must not keep the bot from its ticks, s."""
 
 CAUGHT_UP_TICKS, CAUGHT_UP_NS = 1000, 100_000_000
 """Who is no further behind than that is live: a moving feed always has some ticks under way."""
@@ -77,6 +85,7 @@ class Connection:
         behind_ns: int,
         patience_ns: int,
         group: Group | None = None,
+        metrics_port: int | str | None = None,
     ) -> None:
         self.route = route
         self.policies = policies
@@ -102,6 +111,7 @@ class Connection:
         self._log_at = log_at
         self._endpoint = endpoint
         self._name = name
+        self._metrics_port = metrics_port
         self._state = state
         self._stream = stream
         self._every_symbol = any(pattern.text == "*" for pattern in route.patterns)
@@ -111,11 +121,14 @@ class Connection:
         self._control: ControlClient | None = None
         self._reporter: Reporter | None = None
         self._mender: Mender | None = None
+        self._exporter: Exporter | None = None
         self._watch = FeedWatch(route.heartbeat_ns, monotonic_ns())
         self._stale: Stale | None = Stale("feed", "not found yet", 0)
         self._trading: dict[str, Trading] = {}
         self._frames = self._signs = 0
         self._joined = False
+        self._same_host = True
+        self._trip_at_ns = 0
         self._outdated = 0
         self._told_why = ""
         self._pause_s = FIRST_PAUSE_S
@@ -130,9 +143,11 @@ class Connection:
 
         :raises ControlError: `timeout` seconds went by (None: wait for ever).
         """
+        if self._metrics_port is not None and self._exporter is None:
+            self._exporter = Exporter(self._metrics_port, self._name, self.delivery, self.losses)
         if self._log_at is None and self._endpoint is None and self._control is None:
             self._control = ControlClient(self._feed)
-            self._reporter = Reporter(self._control, self._name)
+            self._reporter = Reporter(self._control, self._name, self._exporter.address if self._exporter else "")
             texts = [pattern.text for pattern in self.route.patterns]
             self._mender = Mender(self.delivery.recovery, self._control, texts, self.route.schemas)
             if self._group is not None:
@@ -168,6 +183,11 @@ class Connection:
             self._report(now_ns())  # the last second's figures
         self._drop()
         self.route.close()
+        if self._reporter is not None:
+            self._reporter.close()
+        if self._exporter is not None:
+            self._exporter.close()
+            self._exporter = None
         if self._control is not None:
             self._control.close()
             self._control = self._reporter = self._mender = None
@@ -194,6 +214,12 @@ class Connection:
             behind = self._control.next_seq - max(self.delivery.seq, self.link.passed())
             ticks = 0 if self.delivery.dry and self.live else max(0, behind)
         return (0 if caught_up else self.delivery.last_lag_ns), ticks
+
+    def clock(self) -> Offset | None:
+        """This host's clock against the feed's; None where that is not known."""
+        if self._control is None:
+            return None
+        return Offset(0, 0) if self._same_host else self._control.trips.best(monotonic_ns())
 
     def state(self, symbol: str) -> SymbolState:
         """What is known of a symbol now."""
@@ -299,6 +325,8 @@ class Connection:
         if self._group is not None and self._control is not None:
             self._group.look()
             self._look_at_share(now_ns)
+        if idle and not self._same_host:
+            self._compare_clocks()
         if self._reporter is not None and self.link is not None and self._reporter.due(now_ns, idle):
             self._report(now_ns)
         if self._logged_gaps != sum(self.losses.gaps.values()) and monotonic_ns() >= self._log_gaps_at_ns:
@@ -316,7 +344,30 @@ class Connection:
     def _report(self, wall_ns: int) -> None:
         assert self._reporter is not None
         assert self.link is not None
-        self._reporter.report(wall_ns, self.delivery, self.losses, self.link.transport, *self.lag())
+        self._reporter.report(wall_ns, self.delivery, self.losses, self.link.transport, *self.lag(), self.clock())
+
+    def _meet_clock(self, same_host: bool) -> None:
+        """A feed was found, on this host or on one whose clock is another."""
+        assert self._control is not None
+        self._same_host = same_host
+        self._trip_at_ns = 0
+        for _ in range(0 if same_host else TRIPS):
+            if not self._control.compare_clocks(TRIP_S):
+                break
+        self._set_offset()
+
+    def _compare_clocks(self) -> None:
+        """Once in a while, and only for a moment."""
+        assert self._control is not None
+        now = monotonic_ns()
+        if now >= self._trip_at_ns:
+            self._trip_at_ns = now + TRIP_EVERY_NS
+            self._control.compare_clocks(TRIP_PATIENCE_S)
+            self._set_offset()
+
+    def _set_offset(self) -> None:
+        offset = self.clock()
+        self.delivery.offset_ns = 0 if offset is None else offset.ns
 
     def _look_at_share(self, wall_ns: int) -> None:
         """Nobody may deal with this bot's share while others may have it."""
@@ -451,6 +502,8 @@ class Connection:
     def _follow(self, directory: Directory) -> None:
         """Attach where the directory says."""
         assert self._control is not None
+        if self.link is None:
+            self._meet_clock(directory.boot_id == boot_id())
         self._watch.answered(self._control.asked_ns, directory.alive_age_ns)
         epoch = self.delivery.epoch
         finishes = self._finishes and not isinstance(self.link, ShmLink)

@@ -8,6 +8,7 @@ from bots.links.link cimport Link, run_t
 from bots.order cimport TopicOrder, verdict_t
 from bots.progress cimport Progress
 from bots.recovery cimport Recovery
+from bots.samples cimport Samples
 from bots.share cimport Share, ShareTopics
 from bots.ticks cimport Tick
 from feed.metrics.histogram cimport Histogram
@@ -61,6 +62,9 @@ cdef class Delivery:
     cdef readonly uint64_t ticks    # delivered
     cdef readonly uint64_t last_lag_ns      # ts_bot - ts_sent of the last one, 0 if negative
     cdef readonly Histogram wire, total, handler
+    cdef readonly Samples samples           # of when ticks were here
+    cdef public int64_t offset_ns           # this host's clock minus the feed's; all that is measured is by the feed's
+    cdef readonly uint64_t gil_ns           # awake, and waiting for the GIL
     cdef readonly Tick current      # given to a callback last
     cdef uint64_t due_at            # wall ns: when look() has something to do
     cdef uint64_t look_at           # likewise, hooks.look()

@@ -5,6 +5,7 @@ from bots.batch import Batch
 from bots.links.link import Link
 from bots.position import Position
 from bots.recovery import Recovery
+from bots.samples import Samples
 from bots.share import Share
 from bots.ticks import Tick
 from feed.metrics.histogram import Histogram
@@ -34,6 +35,9 @@ class Delivery:
     wire: Histogram
     total: Histogram
     handler: Histogram
+    samples: Samples
+    offset_ns: int
+    gil_ns: int
     recovery: Recovery
     current: Tick | None
     def __init__(
@@ -68,6 +72,8 @@ class Delivery:
     def frames(self) -> int: ...
     @property
     def attached(self) -> bool: ...
+    @property
+    def transport(self) -> str: ...
     @property
     def busy(self) -> bool: ...
     @property

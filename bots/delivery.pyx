@@ -29,6 +29,7 @@ from bots.order cimport HELD, IS_DROPPED, IS_EPOCH, IS_FLUSH, IS_HELD, IS_HOLE, 
 from bots.position cimport Position
 from bots.progress cimport IN_HAND_BATCHES, IN_HAND_TICK, Progress
 from bots.recovery cimport MEND_CLOSE, MEND_NONE, Recovery
+from bots.samples cimport Samples
 from bots.share cimport GATE_MEND, GATE_OPEN, GATE_SHUT, GIVES, GIVES_HALT, GIVES_NOT, Share, ShareTopics
 from bots.stream cimport StreamHold
 from bots.ticks cimport new_tick
@@ -110,6 +111,7 @@ cdef class Delivery:
         self.wire = Histogram()
         self.total = Histogram()
         self.handler = Histogram()
+        self.samples = Samples()
         self.ready = collections.deque()
         self.blocks = [[] for _ in range(SCHEMAS_ROOM)]
         self.open_blocks = []
@@ -318,6 +320,10 @@ cdef class Delivery:
     @property
     def attached(self) -> bool:
         return self.source.transport != "none"
+
+    @property
+    def transport(self) -> str:
+        return self.source.transport
 
     @property
     def busy(self) -> bool:
@@ -697,11 +703,14 @@ cdef class Delivery:
         cdef Link source = self.source
         cdef bint stood = self.share is not None and self.share.stood
         source.busy = True
+        cdef uint64_t awake
         with nogil:
             if stood:
                 woken = Link.wait(source, rest, False)      # whatever is waiting there
             else:
                 woken = source.wait(rest, self.spin)
+            awake = mono_ns()
+        self.gil_ns += mono_ns() - awake
         source.busy = False
         if woken:
             self.stride = STRIDE
@@ -836,10 +845,14 @@ cdef class Delivery:
         return tick
 
     cdef void measure(self, Tick tick, uint64_t now) noexcept:
-        cdef int64_t wire = <int64_t>(now - tick.ts_sent)
+        cdef int64_t wire
         tick.ts_bot = now
         if tick.flags & (TC_FLAG_REPLAYED | TC_FLAG_SNAPSHOT):
             return      # how late a repetition comes says nothing of the way
+        now -= <uint64_t>self.offset_ns
+        wire = <int64_t>(now - tick.ts_sent)
+        if tick.seq & self.samples.mask == 0:
+            self.samples.put(tick.seq, now)
         self.last_lag_ns = wire if wire > 0 else 0
         self.late = wire > <int64_t>self.behind_ns and (self.stops >> tick.schema_id) & 1
         tc_histogram_record(self.wire.h, wire)
@@ -1024,6 +1037,7 @@ cdef class Delivery:
         cdef uint32_t i
         cdef int64_t wire
         cdef uint64_t now = wall_ns()
+        cdef uint64_t feed_now = now - <uint64_t>self.offset_ns
         if self.progress is not None:
             self.progress.hand_batches(self.open_blocks, self.seq)
         for block in self.open_blocks:
@@ -1034,10 +1048,12 @@ cdef class Delivery:
             for i in range(columns.count):
                 if columns.flags[i] & (TC_FLAG_REPLAYED | TC_FLAG_SNAPSHOT):
                     continue
-                wire = <int64_t>(now - columns.ts_sent[i])
+                wire = <int64_t>(feed_now - columns.ts_sent[i])
                 self.last_lag_ns = wire if wire > 0 else 0
                 tc_histogram_record(self.wire.h, wire)
-                tc_histogram_record(self.total.h, <int64_t>(now - columns.ts_in[i]))
+                tc_histogram_record(self.total.h, <int64_t>(feed_now - columns.ts_in[i]))
+                if columns.seq[i] & self.samples.mask == 0:
+                    self.samples.put(columns.seq[i], feed_now)
             if (self.stops >> columns.schema_id) & 1 and self.last_lag_ns > self.behind_ns:
                 self.hooks.late(BY_ID[columns.schema_id].word, self.last_lag_ns)
             self.ticks += columns.count

@@ -11,7 +11,8 @@ import msgspec
 import orjson
 import zmq
 
-from feed.clock import monotonic_ns
+from bots.offset import RoundTrips
+from feed.clock import monotonic_ns, now_ns
 from feed.errors import ControlError
 
 __all__ = ["Archive", "ControlClient", "Directory", "Transport"]
@@ -72,6 +73,7 @@ class ControlClient:
 
     :ivar next_seq: of the feed's log, as of the last answer that told.
     :ivar asked_ns: when the directory that was given last had been asked for, monotonic.
+    :ivar trips: what is known of the feed's clock.
     """
 
     def __init__(self, feed: str) -> None:
@@ -80,6 +82,7 @@ class ControlClient:
         self._answers: dict[int, dict[str, Any] | None] = {}
         self.next_seq = 0
         self.asked_ns = 0
+        self.trips = RoundTrips()
         self._asked: tuple[int, int] | None = None
         self._reported: tuple[int, int] | None = None
         self._context = zmq.Context(io_threads=1)
@@ -125,6 +128,24 @@ class ControlClient:
         if answer is None:
             raise self._no_answer()
         return self._directory(answer)
+
+    def compare_clocks(self, timeout: float) -> bool:
+        """Make a round trip for `trips`; False if it takes longer than `timeout` seconds."""
+        sent_ns = now_ns()
+        number = self._send("clock")
+        if number is None:
+            return False
+        if self._socket.poll(max(1, int(timeout * 1000))):
+            had_ns = now_ns()
+            self._receive()
+        answer = self._answers.pop(number)
+        if answer is None:
+            return False
+        received_ns, answered_ns = answer.get("received_ns"), answer.get("sent_ns")
+        if not isinstance(received_ns, int) or not isinstance(answered_ns, int):
+            return False  # a feed that does not serve this
+        self.trips.put(sent_ns, received_ns, answered_ns, had_ns, monotonic_ns())
+        return True
 
     def reach(self, endpoint: str) -> str:
         """`endpoint` with a host of ``*`` replaced by the host of the control address."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Any, Final
+
+from feed.metrics.garbage import GarbagePauses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from bots.delivery import Delivery
     from bots.directory import ControlClient
     from bots.gap import Losses
+    from bots.offset import Offset
     from feed.metrics.histogram import Histogram
 
 __all__ = ["Reporter", "latencies"]
@@ -31,12 +35,16 @@ def latencies(delivery: Delivery) -> dict[str, dict[str, float]]:
 class Reporter:
     """Sends to `control` what was added since the last report that was answered."""
 
-    def __init__(self, control: ControlClient, name: str) -> None:
+    def __init__(self, control: ControlClient, name: str, metrics: str = "") -> None:
         self._control = control
-        self._who = {"name": name, "pid": os.getpid(), "host": socket.gethostname()}
+        self._who = {"name": name, "pid": os.getpid(), "host": socket.gethostname(), "metrics": metrics}
+        self._garbage = GarbagePauses()
         self._due_ns = 0
         self._sent: tuple[int, _Figures] | None = None
         self._answered: _Figures | None = None
+
+    def close(self) -> None:
+        self._garbage.close()
 
     def due(self, now_ns: int, idle: bool) -> bool:
         """Is it time for a report? `idle`: no tick is waiting for this moment."""
@@ -44,17 +52,27 @@ class Reporter:
         return now_ns >= self._due_ns + (0 if idle else BUSY_NS) or stepped_back
 
     def report(
-        self, now_ns: int, delivery: Delivery, losses: Losses, transport: str, lag_ns: int, lag_ticks: int | None
+        self,
+        now_ns: int,
+        delivery: Delivery,
+        losses: Losses,
+        transport: str,
+        lag_ns: int,
+        lag_ticks: int | None,
+        clock: Offset | None,
     ) -> None:
-        """Send a report without waiting for anything."""
+        """Send a report without waiting for anything. `clock`: this host's against the feed's, where that is known."""
         self._due_ns = now_ns + EVERY_NS
         if self._sent and self._control.reported() == self._sent[0]:
             self._answered = self._sent[1]
             self._sent = None
-        figures = _Figures(delivery, losses)
+        figures = _Figures(delivery, losses, self._garbage.total_ns)
         bot: dict[str, Any] = {**self._who, "transport": transport, "lag_ns": lag_ns, **figures.since(self._answered)}
         if lag_ticks is not None:
             bot["lag_ticks"] = lag_ticks
+        if clock is not None:
+            bot["offset_ns"], bot["uncertainty_ns"] = clock
+            bot["epoch"], bot["samples"] = delivery.epoch, delivery.samples.take()
         number = self._control.report(bot)
         if number is not None:
             self._sent = number, figures
@@ -63,22 +81,26 @@ class Reporter:
 class _Figures:
     """Everything that only grows, as of one moment."""
 
-    def __init__(self, delivery: Delivery, losses: Losses) -> None:
+    def __init__(self, delivery: Delivery, losses: Losses, garbage_ns: int) -> None:
+        usage = getrusage(RUSAGE_SELF)
         self.ticks = delivery.ticks
         self.gaps = dict(losses.gaps)
         self.lost = dict(losses.ticks)
+        self.pauses = {"gc": garbage_ns, "gil": delivery.gil_ns}
+        self.switches = {"voluntary": usage.ru_nvcsw, "involuntary": usage.ru_nivcsw}
+        self.faults = {"major": usage.ru_majflt, "minor": usage.ru_minflt}
         self.stages = {stage: histogram.copy() for stage, histogram in _stages(delivery).items()}
 
     def since(self, earlier: _Figures | None) -> dict[str, Any]:
         """What came in after `earlier`, None: ever; in the words of the control protocol."""
-        if earlier is None:
-            ticks, gaps, lost, stages = self.ticks, self.gaps, self.lost, self.stages
-        else:
-            ticks = self.ticks - earlier.ticks
-            gaps, lost = _added(self.gaps, earlier.gaps), _added(self.lost, earlier.lost)
+        by_kind = {kind: getattr(self, kind) for kind in ("gaps", "lost", "pauses", "switches", "faults")}
+        ticks, stages = self.ticks, self.stages
+        if earlier is not None:
+            ticks -= earlier.ticks
+            by_kind = {kind: _added(now, getattr(earlier, kind)) for kind, now in by_kind.items()}
             stages = {stage: each.since(earlier.stages[stage]) for stage, each in self.stages.items()}
         latency = {stage: each.report() for stage, each in stages.items() if each.count or each.negative}
-        return {"ticks": ticks, "gaps": gaps, "lost": lost, "latency": latency}
+        return {"ticks": ticks, **by_kind, "latency": latency}
 
 
 def _added(now: Mapping[str, int], earlier: Mapping[str, int]) -> dict[str, int]:

@@ -75,6 +75,7 @@ class Subscriber:
         of quotes, bbo, books and definitions); "stop", raise StaleData rather than give old ticks or not all of them.
     :param behind: seconds; a bot whose next tick is older than that is behind.
     :param patience: seconds that a missing tick is asked for until it is told as a gap.
+    :param metrics_port: where to serve this bot's own figures for Prometheus: a port on this machine, or "HOST:PORT".
 
     Used by one thread; `stop` may be called from any.
     """
@@ -104,6 +105,7 @@ class Subscriber:
         slow: Slow | None = None,
         behind: float = 0.1,
         patience: float = 10.0,
+        metrics_port: int | str | None = None,
     ) -> None:
         if log is not None and endpoint is not None:
             raise ConfigError("a subscriber has one place to take ticks from", expected="log or endpoint", found="both")
@@ -147,6 +149,7 @@ class Subscriber:
             behind_ns=int(behind * 1e9),
             patience_ns=int(patience * 1e9),
             group=self._group,
+            metrics_port=metrics_port,
         )
         self._delivery = self._connection.delivery
         self.on_gap, self.on_stale, self.on_live = on_gap, on_stale, on_live
@@ -287,10 +290,12 @@ class Subscriber:
         `lag_ticks`: ticks of all topics that wait, None where nobody can tell. `filled`: ticks that were missing and
         came later; `waiting`: topics that wait for such; `folded`: ticks that a newer state stood for. `group`: its
         name, this `member`, the `generation` (0: none yet) and its `members`, and whether it is `taking_over` what
-        others have left.
+        others have left. `clock`: by how much this host's clock is ahead of the feed's, and how far the true offset may
+        be from that, both ns; None where that is not known. Latencies are by the feed's clock.
         """
         connection, delivery = self._connection, self._delivery
         lag_ns, lag_ticks = connection.lag()
+        clock = connection.clock()
         return {
             "name": self.name,
             "transport": self.transport,
@@ -310,6 +315,7 @@ class Subscriber:
             "lag_ns": lag_ns,
             "lag_ticks": lag_ticks,
             "latency": latencies(delivery),
+            "clock": None if clock is None else clock._asdict(),
             "group": None if self._group is None else self._group.figures(),
         }
 

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from feed.clock import monotonic_ns, now_ns, set_timer_slack_ns
 from feed.errors import ConfigError
+from feed.metrics.garbage import GarbagePauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from feed.metrics.histogram import Histogram
 
 __all__ = ["DRAIN_NS", "PARK_NS", "Agent", "Idle", "lower_priority", "pin", "run"]
 
@@ -33,6 +36,9 @@ DRAIN_NS = 1_000_000_000
 """How long agents may take to finish what is waiting once `stop` is true, ns."""
 
 BEAT_NS = 200_000_000
+
+STALL_NS = 1_000_000
+"""A turn of the loop should take µs; one that takes so long held up what was waiting, ns."""
 
 
 @runtime_checkable
@@ -62,11 +68,14 @@ def run(
     cpu: int = -1,
     drain_ns: int = DRAIN_NS,
     beat: Callable[[int], None] | None = None,
+    stalls: Histogram | None = None,
+    collections: Histogram | None = None,
 ) -> None:
     """Turn `agents` in this thread until `stop` is true, then drain and close them; they are closed on errors too.
 
     `idle`: ``spin`` (a core, lowest latency), ``yield`` (a core, gives way) or ``park`` (sleeps; a few µs to wake).
-    `cpu`: the processor to stay on, -1 for any. `beat` gets the wall time in ns every 0.2 s while the loop turns.
+    `cpu`: the processor to stay on, -1 for any. `beat` gets the wall time in ns every 0.2 s while the loop turns;
+    `stalls` takes the turns with work that lasted `STALL_NS` or longer, `collections` Python's garbage collections.
     What an agent raises ends the loop and names the agent in a note.
     """
     if idle not in {"park", "spin", "yield"}:
@@ -75,13 +84,15 @@ def run(
     set_timer_slack_ns(1)
     gc.collect()
     gc.freeze()  # what is there now stays; later collections need not look at it again
+    garbage = GarbagePauses(collections)
     try:
-        _turn(agents, idle, stop, beat)
+        _turn(agents, idle, stop, beat, stalls)
         deadline = monotonic_ns() + drain_ns
         while monotonic_ns() < deadline and (left := [agent for agent in agents if not agent.drain()]):
             for agent in left:
                 _poll(agent)
     finally:
+        garbage.close()
         for agent in agents:
             agent.close()
 
@@ -106,16 +117,27 @@ def lower_priority(by: int) -> None:
         os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + by)
 
 
-def _turn(agents: Sequence[Agent], idle: str, stop: Callable[[], bool], beat: Callable[[int], None] | None) -> None:
+def _turn(
+    agents: Sequence[Agent],
+    idle: str,
+    stop: Callable[[], bool],
+    beat: Callable[[int], None] | None,
+    stalls: Histogram | None,
+) -> None:
     park_ns = PARK_NS if len(agents) == 1 else SHARED_PARK_NS // max(len(agents), 1)
     next_beat = 0
+    began = 0  # when the last turn began, if no sleep followed it
     while not stop():
-        if beat is not None and (now := monotonic_ns()) >= next_beat:
+        now = monotonic_ns()
+        if began and now - began >= STALL_NS and stalls is not None:
+            stalls.record(now - began)
+        if beat is not None and now >= next_beat:
             next_beat = now + BEAT_NS
             beat(now_ns())
         work = 0
         for agent in agents:
             work += _poll(agent)
+        began = now if work or idle != "park" else 0
         if work or idle == "spin":
             continue
         if idle == "yield":

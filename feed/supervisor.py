@@ -187,7 +187,16 @@ def _turn(names: list[str], config: FeedConfig, counters: Counters, stop: Callab
 
     idle, cpu = _idle(names[0], config)
     drain_ns = int(1e9 * max(drain_s(name.partition(".")[0]) for name in names))
-    agent.run(built, idle=idle, stop=until, cpu=cpu, drain_ns=drain_ns, beat=beat)
+    agent.run(
+        built,
+        idle=idle,
+        stop=until,
+        cpu=cpu,
+        drain_ns=drain_ns,
+        beat=beat,
+        stalls=counters.histogram("tickcast_agent_stall_seconds", agent=names[0]),
+        collections=counters.histogram("tickcast_agent_gc_pause_seconds", agent=names[0]),
+    )
 
 
 # --- 2. the daemon ----------------------------------------------------------------------------------------------------

@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("tickcast", deadline=None)  # how long a test takes says nothing of whether it is right
+settings.load_profile("tickcast")
 
 
 @pytest.fixture(scope="session")

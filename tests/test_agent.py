@@ -11,6 +11,7 @@ import pytest
 
 from feed import agent
 from feed.errors import ConfigError
+from feed.metrics.histogram import Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -162,3 +163,25 @@ def test_a_processor_that_is_not_there() -> None:
 def test_an_idle_strategy_that_is_none() -> None:
     with pytest.raises(ConfigError, match='expected "park", "spin" or "yield"'):
         agent.run([], idle="sleep", stop=lambda: True)
+
+
+def test_a_long_turn_is_a_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0, 10_000, 10_000 + agent.STALL_NS, 11_000 + agent.STALL_NS, *(3 * agent.STALL_NS,) * 9])
+    monkeypatch.setattr(agent, "monotonic_ns", lambda: next(clock))
+    stalls = Histogram()
+    turns = iter([False] * 4 + [True])
+    agent.run([Scripted("one", [1, 1, 1])], idle="park", stop=lambda: next(turns), stalls=stalls, drain_ns=0)
+    assert (stalls.count, stalls.max_ns) == (1, agent.STALL_NS)
+
+
+def test_collections_are_timed() -> None:
+    collections = Histogram()
+
+    def stop() -> bool:
+        gc.collect()
+        return True
+
+    agent.run([Scripted("one", [])], idle="park", stop=stop, collections=collections)
+    assert collections.count == 1
+    gc.collect()
+    assert collections.count == 1

@@ -67,10 +67,12 @@ class Control:
         self._left = 0  # logs that were left before this one
         self._symbols = SymbolIndex()
         self._topics_seen = 0
+        self._heard_ns = 0  # when the request at hand came, wall time
         self._boot_id = clock.boot_id()
         self._sharing = Sharing(config, directory, self._open_log)
         self._answers: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "directory": self._answer_directory,
+            "clock": self._answer_clock,
             "symbols": self._answer_symbols,
             "stats": self._answer_stats,
             "bots": lambda _: {"bots": self._bots.answer()},
@@ -100,6 +102,7 @@ class Control:
             except zmq.Again:
                 break
             work += 1
+            self._heard_ns = clock.now_ns()
             route, request = frames[:-1], frames[-1]
             reply: bytes | None
             if len(frames) < 2 or len(frames) > 3 or (len(frames) == 3 and frames[1]):
@@ -173,6 +176,9 @@ class Control:
             now_ns=clock.now_ns(),
             durable_seq=self._durable_seq.value if self._durable_seq is not None else 0,
         )
+
+    def _answer_clock(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"received_ns": self._heard_ns, "sent_ns": clock.now_ns()}
 
     def _answer_symbols(self, asked: dict[str, Any]) -> dict[str, Any]:
         log = self._open_log()

@@ -1,22 +1,26 @@
 """What bots report about themselves, checked, summed up and put where the monitor finds it.
 
-A report's ``ticks``, ``gaps``, ``lost`` and latency buckets are what was added since the bot's last report that was
-answered; ``lag_ns``, ``lag_ticks`` and ``offset_ns`` are the present figures. Nothing in a report is trusted: it comes
-from whoever can reach the control address.
+A report's ``ticks``, ``gaps``, ``lost``, ``pauses``, ``switches``, ``faults`` and latency buckets are what was added
+since the bot's last report that was answered; the others are the present figures. Nothing in a report is trusted: it
+comes from whoever can reach the control address.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from feed.control.skew import Skew
 from feed.errors import ControlError
 from feed.metrics.histogram import BUCKETS, Histogram
+from feed.metrics.table import BY_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from feed.metrics.counters import Counter, Counters, Gauge
 
 __all__ = ["BOTS_MAX", "SILENT_NS", "BotReport", "Bots", "parse_report", "sanitise"]
@@ -28,10 +32,16 @@ SILENT_NS = 60_000_000_000
 """A bot that said nothing for so long gives way when the table is full, ns."""
 
 CAUSES_MAX = 8
+SAMPLES_MAX = 64
 NAME_MAX = 48
+
+Label = TypeVar("Label", bound=str)
+
+SKEW, PORT = "tickcast_bot_skew_seconds", "tickcast_bot_metrics_port"
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**48)]
 Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Time = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Text = Annotated[str, msgspec.Meta(max_length=256)]
 Cause = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{0,31}\Z")]
 ByCause = Annotated[dict[Cause, Count], msgspec.Meta(max_length=CAUSES_MAX)]
@@ -59,7 +69,14 @@ class BotReport(msgspec.Struct, frozen=True, kw_only=True):
     lost: ByCause = {}
     lag_ns: Nanoseconds = 0
     lag_ticks: Count | None = None
-    offset_ns: Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)] | None = None
+    offset_ns: Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)] | None = None
+    uncertainty_ns: Nanoseconds | None = None
+    pauses: dict[Literal["gc", "gil"], Nanoseconds] = {}
+    switches: dict[Literal["voluntary", "involuntary"], Count] = {}
+    faults: dict[Literal["major", "minor"], Count] = {}
+    metrics: Annotated[str, msgspec.Meta(pattern=r"^$|^[A-Za-z0-9_.:\[\]-]{1,64}:[0-9]{1,5}\Z")] = ""
+    epoch: Time = 0
+    samples: Annotated[list[tuple[Count, Time]], msgspec.Meta(max_length=SAMPLES_MAX)] = []
     latency: dict[Literal["wire", "total", "handler"], Latency] = {}
 
 
@@ -87,9 +104,8 @@ class _Bot:
     lag: Gauge
     reported: Gauge
     latency: Histogram
-    gaps: dict[str, Counter] = field(default_factory=dict)
-    lost: dict[str, Counter] = field(default_factory=dict)
-    offset: Gauge | None = None
+    counted: dict[str, dict[str, Counter]] = field(default_factory=dict)
+    present: dict[str, Gauge] = field(default_factory=dict)
 
 
 class Bots:
@@ -99,6 +115,7 @@ class Bots:
         self._counters = counters
         self._bots: dict[tuple[str, str], _Bot] = {}
         self._stages: dict[tuple[str, str], Histogram] = {}
+        self._skew = Skew(counters.histogram("tickcast_fanout_skew_seconds"))
 
     def __len__(self) -> int:
         return len(self._bots)
@@ -106,8 +123,8 @@ class Bots:
     def put(self, report: BotReport, now_ns: int) -> None:
         """Count a report in. Raises ControlError when there is no room for another bot."""
         bot = self._bot(report, now_ns)
-        for rows, causes in ((bot.gaps, report.gaps), (bot.lost, report.lost)):
-            if len(rows.keys() | causes.keys()) > CAUSES_MAX:
+        for metric, causes in (("tickcast_gaps_total", report.gaps), ("tickcast_lost_ticks_total", report.lost)):
+            if len(bot.counted.get(metric, {}).keys() | causes.keys()) > CAUSES_MAX:
                 raise ControlError(
                     "too many causes",
                     expected=f"at most {CAUSES_MAX}",
@@ -118,11 +135,19 @@ class Bots:
         bot.ticks.add(report.ticks)
         bot.lag.set(report.lag_ns)
         bot.reported.set(now_ns)
-        self._add_causes("tickcast_gaps_total", report.name, bot.gaps, report.gaps)
-        self._add_causes("tickcast_lost_ticks_total", report.name, bot.lost, report.lost)
+        self._add(bot, "tickcast_gaps_total", report.gaps)
+        self._add(bot, "tickcast_lost_ticks_total", report.lost)
+        self._add(bot, "tickcast_bot_pause_seconds_total", report.pauses)
+        self._add(bot, "tickcast_bot_context_switches_total", report.switches)
+        self._add(bot, "tickcast_bot_page_faults_total", report.faults)
         if report.offset_ns is not None:
-            bot.offset = bot.offset or self._counters.gauge("tickcast_clock_offset_seconds", bot=report.name)
-            bot.offset.set(report.offset_ns)
+            self._set(bot, "tickcast_clock_offset_seconds", report.offset_ns)
+        if report.uncertainty_ns is not None:
+            self._set(bot, "tickcast_clock_uncertainty_seconds", report.uncertainty_ns)
+        if report.metrics:
+            host, _, port = report.metrics.rpartition(":")
+            self._set(bot, PORT, int(port), host=host)
+        self._compare(report, now_ns)
         for stage, added in report.latency.items():
             figures = msgspec.to_builtins(added)
             self._stage(stage, report.transport).merge_report(figures)
@@ -139,9 +164,10 @@ class Bots:
                 "transport": bot.report.transport,
                 "reported_ns": bot.reported_ns,
                 "ticks": bot.ticks.value,
-                "gaps": {cause: counter.value for cause, counter in bot.gaps.items()},
-                "lost": {cause: counter.value for cause, counter in bot.lost.items()},
+                "gaps": _values(bot, "tickcast_gaps_total"),
+                "lost": _values(bot, "tickcast_lost_ticks_total"),
                 "lag_ns": bot.report.lag_ns,
+                "skew_ns": bot.present[SKEW].value if SKEW in bot.present else None,
                 "lag_ticks": bot.report.lag_ticks,
                 "latency_ns": _quantiles(bot.latency),
             }
@@ -182,22 +208,42 @@ class Bots:
             return
         for metric in ("tickcast_bot_ticks_total", "tickcast_bot_lag_seconds", "tickcast_bot_report_timestamp_seconds"):
             retire(metric, bot=name)
-        retire("tickcast_clock_offset_seconds", bot=name)
-        for metric, causes in (("tickcast_gaps_total", bot.gaps), ("tickcast_lost_ticks_total", bot.lost)):
-            for cause in causes:
-                retire(metric, bot=name, cause=cause)
+        for metric in bot.present:
+            retire(metric, bot=name, **({"host": bot.report.metrics.rpartition(":")[0]} if metric == PORT else {}))
+        for metric, rows in bot.counted.items():
+            for value in rows:
+                retire(metric, bot=name, **{BY_NAME[metric].labels[1]: value})
 
-    def _add_causes(self, metric: str, name: str, rows: dict[str, Counter], added: dict[str, int]) -> None:
-        for cause, n in added.items():
-            if cause not in rows:
-                rows[cause] = self._counters.counter(metric, bot=name, cause=cause)
-            rows[cause].add(n)
+    def _compare(self, report: BotReport, now_ns: int) -> None:
+        """How far apart bots had the same ticks."""
+        late = self._skew.put(report.name, report.epoch, report.samples, report.uncertainty_ns or 0, now_ns)
+        for bot in self._bots.values():
+            if bot.report.name in late:
+                self._set(bot, SKEW, late[bot.report.name])
+
+    def _add(self, bot: _Bot, metric: str, added: Mapping[Label, int]) -> None:
+        """Count by the metric's label beside `bot`."""
+        rows = bot.counted.setdefault(metric, {})
+        for value, n in added.items():
+            if value not in rows:
+                labels = {BY_NAME[metric].labels[1]: value}
+                rows[value] = self._counters.counter(metric, bot=bot.report.name, **labels)
+            rows[value].add(n)
+
+    def _set(self, bot: _Bot, metric: str, value: int, **labels: str) -> None:
+        if metric not in bot.present:
+            bot.present[metric] = self._counters.gauge(metric, bot=bot.report.name, **labels)
+        bot.present[metric].set(value)
 
     def _stage(self, stage: str, transport: str) -> Histogram:
         key = (stage, transport)
         if key not in self._stages:
             self._stages[key] = self._counters.histogram("tickcast_latency_seconds", stage=stage, transport=transport)
         return self._stages[key]
+
+
+def _values(bot: _Bot, metric: str) -> dict[str, int]:
+    return {value: counter.value for value, counter in bot.counted.get(metric, {}).items()}
 
 
 def _quantiles(histogram: Histogram) -> dict[str, float] | None:

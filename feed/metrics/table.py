@@ -200,6 +200,14 @@ METRICS: Final = (
         "How long after the first bot this one had the same ticks: the median of those compared last.",
     ),
     Metric(
+        "tickcast_bot_metrics_port",
+        "gauge",
+        "port",
+        ("bot", "host"),
+        "control",
+        "Port at which a bot serves its own figures.",
+    ),
+    Metric(
         "tickcast_bot_pause_seconds_total",
         "counter",
         "ns",

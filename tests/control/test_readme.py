@@ -72,9 +72,9 @@ def test_the_late_bot_joins_and_fills_a_gap(served: Served) -> None:
 def test_the_examples_have_the_fields_that_answers_have(served: Served) -> None:
     served.writer.publish(served.writer.topic("quote", "AAPL"), quote(1))
     objects = [orjson.loads(text) for text in _objects(README.split("## A late bot")[0])]
-    asked = {each["id"]: each for each in objects if "request" in each and each["id"] < 8}
-    answered = {each["id"]: each for each in objects if "answer" in each and each["id"] < 8}
-    assert set(asked) == set(answered) == {1, 2, 3, 4, 5, 6, 7}
+    asked = {each["id"]: each for each in objects if "request" in each and each["id"] < 10}
+    answered = {each["id"]: each for each in objects if "answer" in each and each["id"] < 10}
+    assert set(asked) == set(answered) == set(range(1, 10))
     for number, request in asked.items():
         words = served.asker.ask(request.pop("request"), **{k: v for k, v in request.items() if k != "id"}).words
         assert set(words) == set(answered[number]), number

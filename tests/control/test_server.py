@@ -184,7 +184,7 @@ def test_reports_are_taken_and_told(writer: LogWriter, control: Control) -> None
         (b"{", None, "not JSON"),
         (b"\xff\xfe", None, "not JSON"),
         (b"[1]", None, "expected a JSON object, found list"),
-        (b'{"id": 1}', 1, "expected request to be directory, symbols, stats, bots, group, snapshot, replay"),
+        (b'{"id": 1}', 1, "expected request to be directory, clock, symbols, stats, bots, group, snapshot, replay"),
         (b'{"id": 1, "request": "snapshots"}', 1, "found 'snapshots'"),
         (b'{"id": 1, "request": ["directory"]}', 1, "found list"),
         (b'{"id": [1], "request": "x"}', None, "not served"),
@@ -213,7 +213,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 REQUESTS = st.fixed_dictionaries(
-    {"request": st.sampled_from(["directory", "symbols", "stats", "bots"])},
+    {"request": st.sampled_from(["directory", "clock", "symbols", "stats", "bots"])},
     optional={
         "id": JSON,
         "pattern": JSON,

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feed.control import stats
+from feed.control.skew import SETTLE_NS
 from feed.control.stats import SILENT_NS, BotReport, Bots, parse_report, sanitise
 from feed.errors import ControlError
 from feed.metrics.counters import Counters
@@ -65,6 +66,7 @@ def test_a_report_reaches_the_counters(counters: Counters) -> None:
         ("tickcast_latency_seconds", "wire", "shm"): 2,
         ("tickcast_latency_seconds", "total", "shm"): 4,
         ("tickcast_latency_seconds", "handler", "shm"): 2,
+        ("tickcast_fanout_skew_seconds",): 0,
     }
     (answer,) = bots.answer()
     assert answer["ticks"] == 20
@@ -169,3 +171,63 @@ def test_the_defaults_of_a_report() -> None:
     report = parse_report(GOOD)
     assert (report.ticks, report.gaps, report.lost, report.latency) == (0, {}, {}, {})
     assert isinstance(report, BotReport)
+
+
+def test_what_holds_a_bot_up_is_counted_and_its_clock_shown(counters: Counters) -> None:
+    bots = Bots(counters)
+    report = {
+        **GOOD,
+        "pauses": {"gc": 5, "gil": 7},
+        "switches": {"voluntary": 2, "involuntary": 1},
+        "faults": {"minor": 9},
+        "offset_ns": -(10**17),
+        "uncertainty_ns": 40,
+        "metrics": "10.0.0.7:9465",
+    }
+    bots.put(parse_report(report), 1)
+    bots.put(parse_report(report), 2)
+    rows = values(counters)
+    assert rows["tickcast_bot_pause_seconds_total", "mean", "gil"] == 14
+    assert rows["tickcast_bot_context_switches_total", "mean", "involuntary"] == 2
+    assert rows["tickcast_bot_page_faults_total", "mean", "minor"] == 18
+    assert rows["tickcast_clock_offset_seconds", "mean"] == -(10**17)
+    assert rows["tickcast_clock_uncertainty_seconds", "mean"] == 40
+    assert rows["tickcast_bot_metrics_port", "mean", "10.0.0.7"] == 9465
+
+
+def test_bots_that_have_the_same_ticks_are_compared(counters: Counters) -> None:
+    bots = Bots(counters)
+    for name, had_ns in (("mean", 100), ("late", 900)):
+        samples = {"epoch": 3, "samples": [[64, had_ns]], "offset_ns": 0, "uncertainty_ns": 0}
+        bots.put(parse_report({**GOOD, "name": name, **samples}), 0)
+    bots.put(parse_report(GOOD), SETTLE_NS)
+    rows = values(counters)
+    assert rows["tickcast_bot_skew_seconds", "mean"] == 0
+    assert rows["tickcast_bot_skew_seconds", "late"] == 800
+    assert [bot["skew_ns"] for bot in bots.answer()] == [0, 800]
+
+
+def test_a_bot_that_gives_way_leaves_no_row(counters: Counters, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stats, "BOTS_MAX", 1)
+    bots = Bots(counters)
+    full = {"gaps": {"slow": 1}, "pauses": {"gc": 5}, "faults": {"minor": 9}, "metrics": "h:1", "offset_ns": 1}
+    bots.put(parse_report({**GOOD, **full, "uncertainty_ns": 1, "switches": {"voluntary": 2}}), 1)
+    bots.put(parse_report({**GOOD, "name": "next"}), SILENT_NS + 2)
+    assert not [row for row in values(counters) if "mean" in row]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"metrics": "no port"},
+        {"metrics": "a b:1"},
+        {"samples": [[64, 1]] * 65},
+        {"samples": [[-1, 1]]},
+        {"pauses": {"lunch": 1}},
+        {"uncertainty_ns": -1},
+        {"epoch": 2**63},
+    ],
+)
+def test_figures_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ControlError, match="not a bot's report"):
+        parse_report({**GOOD, **wrong})
