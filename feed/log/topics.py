@@ -38,7 +38,7 @@ class TopicTable:
         try:
             with (directory / "topics").open("rb") as file:
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # it went, or is being made anew
             raise LogMissing("no feed has its log here", where=str(directory)) from None
         max_topics = len(mapped) // (_SEQ_BYTES + _ENTRY.itemsize)
         self._seqs = np.frombuffer(mapped, np.uint64, max_topics)

@@ -7,7 +7,7 @@ of all histograms in one array, and added to each window's counts until they are
     1s, 10s, 1m    of single seconds
     15m            of blocks of ten seconds, so it moves in such steps (and covers 14:50 to 15:00)
 
-280 histograms that fill some 300 buckets a second take 160 MB after 15 minutes and 10 ms a second. Quantiles are exact to
+280 histograms that fill 300 buckets a second take 160 MB after 15 minutes, and 10 ms a second. Quantiles are exact to
 within a bucket, 0.8 % (section 8 of the design: exact ones beside the exported buckets).
 """
 
