@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from feed.monitor.processes import ProcessFigures, Processes
+from feed.monitor.processes import Processes, ProcessFigures
 
 if TYPE_CHECKING:
     from pathlib import Path
