@@ -42,6 +42,7 @@ class Chromium:
         self._ids = 0
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._session: str | None = None
+        self._hurried = asyncio.Event()
         self.complaints: list[str] = []
         """What went wrong in the page: exceptions, console errors and warnings, requests that failed."""
         self.requests: list[str] = []
@@ -65,8 +66,8 @@ class Chromium:
             self._http = aiohttp.ClientSession()
             self._socket = await self._http.ws_connect(where[1], max_msg_size=0)
             self._reader = asyncio.create_task(self._read())
-            target = await self.call("Target.createTarget", url="about:blank")
-            attached = await self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+            self._target = (await self.call("Target.createTarget", url="about:blank"))["targetId"]
+            attached = await self.call("Target.attachToTarget", targetId=self._target, flatten=True)
             self._session = attached["sessionId"]
             for domain in ("Page", "Runtime", "Network", "Log"):
                 await self.call(f"{domain}.enable")
@@ -85,10 +86,13 @@ class Chromium:
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """One command of the protocol, and its result. RuntimeError with what the browser says against it."""
+        return await self._command(method, params, self._session)
+
+    async def _command(self, method: str, params: dict[str, Any], session: str | None) -> dict[str, Any]:
         self._ids += 1
         message = {"id": self._ids, "method": method, "params": params}
-        if self._session is not None:
-            message["sessionId"] = self._session
+        if session is not None:
+            message["sessionId"] = session
         future = self._answers[self._ids] = asyncio.get_running_loop().create_future()
         await self._socket.send_json(message)
         answer = await asyncio.wait_for(future, WAIT_S)
@@ -141,6 +145,26 @@ class Chromium:
         """Put text where the focus is, as somebody who types or pastes it."""
         await self.call("Input.insertText", text=text)
 
+    async def prefer(self, theme: str) -> None:
+        """Have the system's theme "dark" or "light"."""
+        features = [{"name": "prefers-color-scheme", "value": theme}]
+        await self.call("Emulation.setEmulatedMedia", features=features)
+
+    async def hide(self) -> None:
+        """Put another tab before the page."""
+        await self._command("Target.createTarget", {"url": "about:blank"}, None)
+
+    async def unhide(self) -> None:
+        await self._command("Target.activateTarget", {"targetId": self._target}, None)
+
+    async def hurry(self, seconds: int) -> None:
+        """Let so many seconds of the page's clock go by at once; time stands only while it waits for an answer."""
+        self._hurried.clear()
+        policy = {"policy": "pauseIfNetworkFetchesPending", "budget": seconds * 1000}
+        await self.call("Emulation.setVirtualTimePolicy", **policy)
+        await asyncio.wait_for(self._hurried.wait(), WAIT_S)
+        await self.call("Emulation.setVirtualTimePolicy", policy="advance")
+
     async def screenshot(self, to: Path, *, whole: bool = False) -> None:
         """A PNG of the window, or of the whole page."""
         shot = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
@@ -190,6 +214,8 @@ class Chromium:
                 self.complaints.append(f"{params['type']}: {params['errorText']}")
             case "Network.responseReceived" if params["response"]["status"] >= 400:
                 self.complaints.append(f"{params['response']['status']} {params['response']['url']}")
+            case "Emulation.virtualTimeBudgetExpired":
+                self._hurried.set()
             case "Network.requestWillBeSent":
                 self.requests.append(params["request"]["url"])
             case _:

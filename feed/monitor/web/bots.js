@@ -4,8 +4,10 @@ import { put } from "./elements.js";
 import { Table } from "./tables.js";
 import { UNKNOWN, age, bounded, causes, count, duration, rate, total } from "./units.js";
 
+// Silent and lagging as feed/monitor/events.py has it: the events and this table tell of the same bots.
 const SILENT_NS = 5e9; // they report every second
-const LAGGING_NS = 10e6;
+const LAG_LEAST_NS = 100e6;
+const LAG_TIMES_TARGET = 10; // of the strictest quantile
 const SLOW_BY = 4; // times the median p50 of the bots that have the same transport
 
 export class BotsTable {
@@ -23,7 +25,7 @@ export class BotsTable {
         { text: (bot) => bot.state.words, state: (bot) => bot.state.class, value: (bot) => bot.state.rank },
         { text: (bot) => bot.transport ?? UNKNOWN, value: (bot) => bot.transport },
         number((bot) => rate(bot.per_s), (bot) => bot.per_s),
-        number((bot) => duration(bot.lag_ns), (bot) => bot.lag_ns, (bot) => (bot.lag_ns >= LAGGING_NS ? "bad" : "")),
+        number((bot) => duration(bot.lag_ns), (bot) => bot.lag_ns, (bot) => (bot.lag_ns > this.bound_ns ? "bad" : "")),
         number((bot) => duration(bot.skew_ns), (bot) => bot.skew_ns),
         number((bot) => duration(bot.p50_ns), (bot) => bot.p50_ns, over("0.5", "p50_ns")),
         number((bot) => duration(bot.p99_ns), (bot) => bot.p99_ns, over("0.99", "p99_ns")),
@@ -36,7 +38,7 @@ export class BotsTable {
         number(
           (bot) => age(bot.report_age_ns),
           (bot) => bot.report_age_ns,
-          (bot) => (bot.report_age_ns >= SILENT_NS ? "bad" : ""),
+          (bot) => (bot.report_age_ns > SILENT_NS ? "bad" : ""),
         ),
       ],
       (bot) => `${bot.bot} ${bot.transport}`,
@@ -49,8 +51,10 @@ export class BotsTable {
   /** Take the bots of an answer in; gives {silent, lagging, slow}, how many of each. */
   update(bots, targets) {
     this.targets = targets;
+    const strictest = Object.keys(targets).sort().pop();
+    this.bound_ns = Math.max(LAG_LEAST_NS, LAG_TIMES_TARGET * (targets[strictest] ?? 0));
     const usual = usualByTransport(bots);
-    for (const bot of bots) bot.state = judge(bot, usual.get(bot.transport), targets["0.5"] ?? 0);
+    for (const bot of bots) bot.state = judge(bot, this.bound_ns, usual.get(bot.transport), targets["0.5"] ?? 0);
     this.all = bots;
     this.#show();
     const having = (kind) => bots.filter((bot) => bot.state.kind === kind).length;
@@ -88,10 +92,10 @@ function usualByTransport(bots) {
 }
 
 /** The worst that is true of a bot. `rank` puts the worst first, and within a kind the slower one. */
-function judge(bot, usual, target) {
+function judge(bot, bound_ns, usual, target) {
   const of = (kind, words, tone, rank) => ({ kind, words, class: tone, rank: rank + weight(bot) });
-  if (bot.report_age_ns >= SILENT_NS) return of("silent", `silent ${count(bot.report_age_ns / 1e9)} s`, "bad", 400);
-  if (bot.lag_ns >= LAGGING_NS) return of("lagging", "lagging", "bad", 300);
+  if (bot.report_age_ns > SILENT_NS) return of("silent", `silent ${count(bot.report_age_ns / 1e9)} s`, "bad", 400);
+  if (bot.lag_ns > bound_ns) return of("lagging", "lagging", "bad", 300);
   if (usual && bot.p50_ns > target && bot.p50_ns > SLOW_BY * usual) {
     return of("slow", `slow, ${Math.round(bot.p50_ns / usual)}× the others`, "warn", 200);
   }

@@ -12,11 +12,10 @@ const LINES = {
   p999_ns: { label: "p99.9", width: 1, alpha: 0.5 },
 };
 
-/** One uPlot that follows its box's width and the theme. */
+/** One uPlot that fills its box, whose size is page.css's, and follows the theme. */
 class Chart {
-  constructor(box, height) {
+  constructor(box) {
     this.box = box;
-    this.height = height;
     this.plot = null;
     new ResizeObserver(() => this.#fit()).observe(box);
     onTheme(() => this.plot?.redraw(false));
@@ -25,13 +24,16 @@ class Chart {
   draw(options, data) {
     this.plot?.destroy();
     this.box.replaceChildren();
-    const size = { width: Math.max(120, this.box.clientWidth), height: this.height };
-    this.plot = new uPlot({ ...size, legend: { show: false }, ...options }, data, this.box);
+    this.plot = new uPlot({ ...this.#size(), legend: { show: false }, ...options }, data, this.box);
+  }
+
+  #size() {
+    return { width: Math.max(120, this.box.clientWidth), height: Math.max(80, this.box.clientHeight) };
   }
 
   #fit() {
-    const width = this.box.clientWidth;
-    if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: this.height });
+    const { width, height } = this.#size();
+    if (this.plot && (width !== this.plot.width || height !== this.plot.height)) this.plot.setSize({ width, height });
   }
 }
 
@@ -74,44 +76,57 @@ function decades(values) {
   return [bottom, Math.max(10 * bottom, 10 ** Math.ceil(Math.log10(high)))];
 }
 
-/** Dashed lines at the targets; with `label` their names stand above. */
-function drawTargets(plot, targets, along, label) {
-  const { ctx, bbox } = plot;
+/** Dashed lines at the targets across the axis "x" or "y"; with `label` their names stand beside them. */
+function drawTargets(plot, targets, axis_name, label) {
+  for (const [q, ns] of Object.entries(targets)) {
+    const { min, max } = plot.scales[axis_name];
+    if (ns < min || ns > max) continue;
+    plot.ctx.save();
+    drawTarget(plot, axis_name, Math.round(plot.valToPos(ns, axis_name, true)) + 0.5);
+    if (label) nameTarget(plot, axis_name, q, ns);
+    plot.ctx.restore();
+  }
+}
+
+function drawTarget({ ctx, bbox }, axis_name, at) {
   const ratio = devicePixelRatio;
-  ctx.save();
-  ctx.strokeStyle = ctx.fillStyle = colour("text");
+  const flat = axis_name === "y";
+  ctx.strokeStyle = colour("text");
+  ctx.globalAlpha = 0.75;
   ctx.lineWidth = ratio;
   ctx.setLineDash([5 * ratio, 4 * ratio]);
-  ctx.font = `${11 * ratio}px ${FONT.slice(5)}`;
-  for (const [q, ns] of Object.entries(targets)) {
-    const at = Math.round(plot.valToPos(ns, along, true)) + 0.5;
-    const [near, far] = along === "y" ? [bbox.top, bbox.top + bbox.height] : [bbox.left, bbox.left + bbox.width];
-    if (at < near || at > far) continue;
-    ctx.globalAlpha = 0.75;
-    ctx.beginPath();
-    ctx.moveTo(...(along === "y" ? [bbox.left, at] : [at, bbox.top]));
-    ctx.lineTo(...(along === "y" ? [bbox.left + bbox.width, at] : [at, bbox.top + bbox.height]));
-    ctx.stroke();
-    if (!label) continue;
-    ctx.globalAlpha = 1;
-    ctx.textAlign = "left";
-    ctx.textBaseline = along === "y" ? "bottom" : "top";
-    const text = `${quantile(q)} target ${mark(ns)}`;
-    const [x, y] = along === "y" ? [bbox.left + 6 * ratio, at - 2 * ratio] : [at + 5 * ratio, bbox.top + (Number(q) > 0.5 ? 18 : 2) * ratio];
-    const height = 13 * ratio;
-    ctx.fillStyle = colour("panel");
-    ctx.fillRect(x - 3 * ratio, along === "y" ? y - height : y, ctx.measureText(text).width + 6 * ratio, height);
-    ctx.fillStyle = colour("text");
-    ctx.fillText(text, x, y);
-  }
-  ctx.restore();
+  ctx.beginPath();
+  ctx.moveTo(...(flat ? [bbox.left, at] : [at, bbox.top]));
+  ctx.lineTo(...(flat ? [bbox.left + bbox.width, at] : [at, bbox.top + bbox.height]));
+  ctx.stroke();
+}
+
+function nameTarget(plot, axis_name, q, ns) {
+  const { ctx, bbox } = plot;
+  const ratio = devicePixelRatio;
+  const flat = axis_name === "y";
+  const left = !flat && Number(q) <= 0.5; // one on this side of its line, one on that: they never meet
+  const at = plot.valToPos(ns, axis_name, true);
+  const where = flat ? [bbox.left + 6 * ratio, at - 3 * ratio] : [at + (left ? -5 : 5) * ratio, bbox.top + 2 * ratio];
+  const text = `${quantile(q)} target ${mark(ns)}`;
+  ctx.font = FONT.replace("11px", `${11 * ratio}px`);
+  ctx.globalAlpha = 1;
+  ctx.textAlign = left ? "right" : "left";
+  ctx.textBaseline = flat ? "bottom" : "top";
+  ctx.setLineDash([]);
+  ctx.lineJoin = "round";
+  ctx.lineWidth = 4 * ratio;
+  ctx.strokeStyle = colour("panel");
+  ctx.strokeText(text, ...where);
+  ctx.fillStyle = colour("text");
+  ctx.fillText(text, ...where);
 }
 
 /** Latency of one stage over 15 minutes, a line per transport and quantile, on a log scale. */
 export class LatencyChart {
   /** `keys`: of LINES. `legend`: where buttons that show and hide lines stand, or null. `sync` ties the cursors. */
-  constructor(box, { height, keys, legend = null, small = false }) {
-    this.chart = new Chart(box, height);
+  constructor(box, { keys, legend = null, small = false }) {
+    this.chart = new Chart(box);
     this.keys = keys;
     this.legend = legend;
     this.small = small;
@@ -148,7 +163,7 @@ export class LatencyChart {
         cursor: { sync: { key: "time" }, drag: { x: false, y: false }, points: { size: 5 }, y: false },
         scales: {
           x: { range: () => [this.history.begin, this.history.end] },
-          y: { distr: 3, range: () => this.range },
+          y: { distr: 3, range: () => this.range, clamp: (_, ns, low) => Math.max(ns, low) }, // 0 lies on the floor
         },
         axes: [timeAxis(this.small ? { space: 70 } : {}), latencyAxis({ size: this.small ? 48 : 54 })],
         series: [
@@ -201,8 +216,8 @@ const name = ({ transport, key }) => `${transport}.${key}`;
 
 /** Ticks per second over 15 minutes. */
 export class RateChart {
-  constructor(box, height, reading) {
-    this.chart = new Chart(box, height);
+  constructor(box, reading) {
+    this.chart = new Chart(box);
     this.reading = reading;
   }
 
@@ -242,8 +257,8 @@ export class RateChart {
 
 /** How the last minute's ticks are spread over latency: log-spaced bars, their height the share of ticks. */
 export class Histogram {
-  constructor(box, height, reading) {
-    this.chart = new Chart(box, height);
+  constructor(box, reading) {
+    this.chart = new Chart(box);
     this.reading = reading;
     this.range = [1e3, 1e6];
     this.targets = {};

@@ -38,8 +38,10 @@ export class Headline {
     const totals = now.windows["10s"].filter((row) => row.stage === "total");
     for (const [q, key, id] of [["0.5", "p50_ns", "p50"], ["0.99", "p99_ns", "p99"]]) {
       const worst = this.lanes[q].update(totals, key, targets[q]);
-      tone(`tile-${id}`, worst);
-      put(`${id}-target`, targets[q] == null ? "no target set" : `target ${duration(targets[q])}; all: ${share(now.within["10s"]?.[q])} within`);
+      const burn = now.burn["10s"]?.[q];
+      const kept = burn == null ? "" : burn <= 1 ? ", kept" : ", missed";
+      tone(`tile-${id}`, burn > 1 ? "bad" : worst === "bad" ? "warn" : worst);
+      put(`${id}-target`, targets[q] == null ? "no target set" : `target ${duration(targets[q])}: ${share(now.within["10s"]?.[q])} of all ticks${kept}`);
     }
     this.kept.update(
       Object.keys(targets).sort().flatMap((q) => {
@@ -47,7 +49,7 @@ export class Headline {
         const burn = of(now.burn);
         return [
           { what: `${quantile(q)} ≤ ${duration(targets[q])}`, say: share, of: of(now.within), burn },
-          { what: `${quantile(q)} burn`, say: times, of: burn, burn },
+          { what: `${quantile(q)} burn ≤ 1×`, say: times, of: burn, burn },
         ];
       }),
     );

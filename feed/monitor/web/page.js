@@ -20,13 +20,12 @@ const events = new Events(at("events"));
 const headline = new Headline();
 const detail = new Detail();
 const latency = new LatencyChart(at("latency"), {
-  height: 290,
   keys: ["p50_ns", "p99_ns", "p999_ns"],
   legend: at("latency-legend"),
 });
-const spread = new Histogram(at("spread"), 290, at("spread-reading"));
+const spread = new Histogram(at("spread"), at("spread-reading"));
 const stages = new Stages(at("stages"));
-const rates = new RateChart(at("rates"), 130, at("rates-reading"));
+const rates = new RateChart(at("rates"), at("rates-reading"));
 const bots = new BotsTable(at("bots-table"), at("bots-filter"), at("bots-only"), at("bots-found"));
 
 let newest_ns = 0;

@@ -45,7 +45,7 @@ class Stage {
     this.plot.append(this.empty);
     figure.append(title, this.list, this.plot);
     box.append(figure);
-    this.chart = new LatencyChart(this.plot, { height: 132, keys: KEYS, small: true });
+    this.chart = new LatencyChart(this.plot, { keys: KEYS, small: true });
     this.lines = new Map();
   }
 
@@ -57,7 +57,7 @@ class Stage {
     for (const transport of inOrder(transports.keys())) {
       const value = this.lines.get(transport) ?? this.#line(transport);
       const row = now.get(transport);
-      const text = row?.count ? `${duration(row.p50_ns)} · ${duration(row.p99_ns)}` : "nothing in 10 s";
+      const text = row?.count ? `${duration(row.p50_ns)} · ${duration(row.p99_ns)}` : "none in 10 s";
       put(value, text);
     }
   }

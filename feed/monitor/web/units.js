@@ -32,8 +32,8 @@ export function bounded(ns, bound_ns) {
   const value = `${ns > 0 ? "+" : ""}${duration(ns)}`;
   if (bound_ns == null) return value;
   const bound = duration(bound_ns);
-  const unit = bound.slice(bound.indexOf(" "));
-  return `${value.endsWith(unit) ? value.slice(0, -unit.length) : value} ± ${bound}`;
+  const unit = /[^0-9]*$/.exec(bound)[0];
+  return `${unit && value.endsWith(unit) ? value.slice(0, -unit.length) : value} ± ${bound}`;
 }
 
 /** A whole number, by thousands: 1,234,567. */

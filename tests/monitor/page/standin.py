@@ -1,6 +1,6 @@
 """A stand-in for the monitor: the page's files, and /api/recent of a feed that does not exist.
 
-As many bots and topics as wanted, and as many seconds a second. Same seconds, same figures.
+As many bots and topics as wanted. Same seconds, same figures.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import random
 import time
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -44,6 +45,8 @@ WAYS_NS = {
 """Usual p50 of each stage and transport."""
 
 SPREAD = {"p50_ns": 1.0, "p90_ns": 1.9, "p99_ns": 5.2, "p999_ns": 17.0, "max_ns": 60.0}
+_chance = random.Random(1)
+NOISE = [math.exp(_chance.gauss(0, 0.12)) for _ in range(4093)]
 EXCHANGES = ("iex", "cme", "nasdaq")
 
 AGENTS = ("ingest", "publish.tcp", "publish.ipc", "archive", "control", "monitor")
@@ -54,20 +57,20 @@ WINDOWS = {"10s": 10, "1m": 60, "15m": 900}
 
 def noise(*key: object) -> float:
     """A figure about 1, the same for the same key."""
-    return math.exp(random.Random(repr(key)).gauss(0, 0.12))
+    return NOISE[zlib.crc32(repr(key).encode()) % len(NOISE)]
 
 
 @dataclass
 class StandIn:
     """The server, up within `async with`; `url` says where.
 
-    `speed` seconds go by in one of ours. What a test wants to happen, it changes here: `bots` by name (fields that
-    stand instead of the usual ones), `agents`, `ills`, `events`, `answers`.
+    Its seconds are ours, or `per_poll` of them go by at each question. What a test wants to happen, it changes here:
+    `bots` by name (fields that stand instead of the usual ones), `agents`, `ills`, `answers`, `stands`, `happens`.
     """
 
     bots_count: int = 200
     symbols: int = 10_000
-    speed: float = 1.0
+    per_poll: int | None = None
     bots: dict[str, dict[str, Any]] = field(default_factory=dict)
     agents: dict[str, str] = field(default_factory=lambda: dict.fromkeys(AGENTS, "up"))
     ills: list[str] = field(default_factory=list)
@@ -105,8 +108,8 @@ class StandIn:
     @property
     def newest(self) -> int:
         """Number of the newest second; 0 is the one in which it began, and the past is below."""
-        if not self.stands:
-            self._newest = int((time.monotonic() - self._began) * self.speed)
+        if self.per_poll is None and not self.stands:
+            self._newest = int(time.monotonic() - self._began)
         return self._newest
 
     def happens(self, kind: str, level: str, text: str) -> None:
@@ -279,6 +282,7 @@ class StandIn:
         if not self.answers:
             raise web.HTTPServiceUnavailable
         self.polls += 1
+        self._newest += self.per_poll or 0
         found = self.answer(int(request.query.get("since", 0)), request.query.get("symbols", ""))
         return web.Response(body=orjson.dumps(found), content_type="application/json")
 
