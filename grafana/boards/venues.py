@@ -55,7 +55,7 @@ def venues() -> Dashboard:
         ),
         lines(
             "Silent for",
-            "Seconds since the last tick. The alert's line is at 10 s.",
+            "Seconds since the last tick. The alert's line is at 5 s.",
             "s",
             Expr(f"time() - {stamp}", "{{source}}"),
         ),

@@ -52,7 +52,7 @@ HEALTHY: dict[str, str] = {
         )
         for bot in "abc"
     },
-    'tickcast_bot_report_timestamp_seconds{bot="a"}': NOW,
+    **{f'tickcast_bot_report_timestamp_seconds{{bot="{bot}"}}': NOW for bot in "abc"},
     'tickcast_gaps_total{bot="a",cause="slow"}': flat(then=3),
     'tickcast_clock_offset_seconds{bot="a"}': flat(then=-1e-4),
     'tickcast_clock_uncertainty_seconds{bot="a"}': flat(then=2e-4),
@@ -109,7 +109,7 @@ SCENES = [
             'tickcast_source_tick_timestamp_seconds{source="sim"}': f"0+5x12 60+0x{LONG}",
             'tickcast_source_tick_timestamp_seconds{source="other"}': NOW,
         },
-        {70: QUIET, 75: {"TickcastSourceStale": P}, 95: {"TickcastSourceStale": F}},
+        {65: QUIET, 70: {"TickcastSourceStale": P}, 90: {"TickcastSourceStale": F}},
     ),
     Scene(
         "a publisher skips ticks, once",
@@ -153,6 +153,15 @@ SCENES = [
         {60: {"TickcastBotLagging": P}, 80: {"TickcastBotLagging": F}},
     ),
     Scene(
+        "a bot that was behind, and whose clock was off, has ended",
+        {
+            'tickcast_bot_lag_seconds{bot="a"}': flat(then=2.5),
+            'tickcast_clock_offset_seconds{bot="a"}': flat(then=0.1),
+            'tickcast_bot_report_timestamp_seconds{bot="a"}': f"0+5x4 20+0x{LONG}",
+        },
+        {55: {"TickcastBotSilent": F}},
+    ),
+    Scene(
         "a bot has 2 ms more of a way than the others",
         {
             'tickcast_bot_latency_quantile_seconds{bot="a",transport="tcp",window="10s",quantile="0.5"}': flat(
@@ -174,7 +183,7 @@ SCENES = [
     Scene(
         "a bot falls silent, and is forgotten after a while",
         {'tickcast_bot_report_timestamp_seconds{bot="a"}': f"0+5x12 60+0x{LONG}"},
-        {70: QUIET, 75: {"TickcastBotSilent": P}, 95: {"TickcastBotSilent": F}, 970: QUIET},
+        {65: QUIET, 70: {"TickcastBotSilent": P}, 90: {"TickcastBotSilent": F}, 970: QUIET},
     ),
     Scene(
         "a bot's first gap of a cause",
@@ -328,7 +337,10 @@ def test_values_are_in_units_for_people(tmp_path: Path) -> None:
     tests = [
         {
             "interval": f"{STEP_S}s",
-            "input_series": [{"series": _of_feed('tickcast_bot_lag_seconds{bot="a"}'), "values": flat(then=2.5)}],
+            "input_series": [
+                {"series": _of_feed('tickcast_bot_lag_seconds{bot="a"}'), "values": flat(then=2.5)},
+                {"series": _of_feed('tickcast_bot_report_timestamp_seconds{bot="a"}'), "values": NOW},
+            ],
             "alert_rule_test": [
                 {
                     "alertname": alert["alert"],
