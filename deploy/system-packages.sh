@@ -16,6 +16,7 @@ if [ "${1:-}" = test ]; then
     needs chromium chromium          # tests/monitor: the page in a real browser
     needs systemd-analyze systemd    # tests/deploy: the units, verified and judged
     needs logrotate logrotate        # tests/deploy: its configuration
+    needs faketime faketime          # tests/e2e: a bot whose host has another time
 else
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
     if ! command -v "$python" >/dev/null; then

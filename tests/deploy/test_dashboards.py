@@ -72,11 +72,13 @@ class Prometheus:
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """A feed under load: simulator, archive, a bot in shared memory and one over tcp; and Prometheus beside it."""
+    """A feed under load and Prometheus beside it: simulator, archive, a bot in shared memory and one over tcp, which
+    serves its figures itself too."""
     program = needed("prometheus")
     with feed_stage() as stage:
         stage.up(stage.feed(archive__path=stage.temporary / "archive", source__sim__rate=5000))
-        for bot in (stage.bot("near", "shm", "*"), stage.bot("far", "tcp", "*")):
+        far = stage.bot("far", "tcp", "*", "", "--metrics-port", str(free_port()))
+        for bot in (stage.bot("near", "shm", "*"), far):
             bot.reaches(1000)
         port = free_port()
         with subprocess.Popen([program, *_arguments(stage, tmp_path_factory.mktemp("prometheus"), port)]) as process:
@@ -162,6 +164,12 @@ def test_every_alert_and_rule_is_answered_and_what_it_asks_for_is_there(promethe
     selectors = sorted({name + labels for expr in rule_exprs() for name, labels in SELECTOR.findall(expr)})
     assert len(selectors) > 30
     wait_for(lambda: not prometheus.empty(selectors), lambda: "\n".join(["series of", *prometheus.empty(selectors)]))
+
+
+def test_a_bot_with_a_port_of_its_own_is_discovered(prometheus: Prometheus) -> None:
+    wait_for(
+        lambda: prometheus.ask('tickcast_bot_ticks_total{job="tickcast-bots", bot="far"}'), "the bot's own figures"
+    )
 
 
 def boards() -> list[dict[str, Any]]:
