@@ -411,5 +411,5 @@ cdef str _name(const tc_counter_row* row):
 
 
 cdef dict _labels(const tc_counter_row* row):
-    parts = (<bytes>row.labels[:TC_COUNTERS_LABELS]).decode().split("\0")
+    parts = (<bytes>row.labels[:TC_COUNTERS_LABELS]).rstrip(b"\0").decode().split("\0")
     return dict(part.split("=", 1) for part in parts if part)

@@ -235,9 +235,10 @@ class Stage:
 
     def start(self, *args: object, **env: str) -> Process:
         """Any command: ("feed", "stat", ...)."""
-        return self._started(list(args), env, ())
+        return self.within((), *args, **env)
 
-    def _started(self, args: list[object], env: dict[str, str], within: tuple[str, ...]) -> Process:
+    def within(self, within: tuple[str, ...], *args: object, **env: str) -> Process:
+        """The same, run by the command `within`."""
         output = self.temporary / f"{len(self.processes)}.output"
         process = Process([str(arg) for arg in args], {**self.env, **env}, output, within)
         self.processes.append(process)
@@ -247,7 +248,7 @@ class Stage:
         """The same, with a tmpfs at `at` that only it and its children see; needs root."""
         script = 'mount -t tmpfs -o "$1" tmpfs "$2" && shift 2 && exec "$@"'
         within = ("unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh", options, str(at))
-        return self._started(list(args), {}, within)
+        return self.within(within, *args)
 
     def run(self, *args: object) -> str:
         """A command that has to succeed; what it printed."""
