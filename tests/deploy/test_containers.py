@@ -132,7 +132,7 @@ def test_the_health_check_tells_a_well_feed_from_a_dead_one() -> None:
     (check,) = [rest for what, rest in instructions() if what == "HEALTHCHECK"]
     _, _, command = check.partition("CMD ")
     with processes.stage() as stage:
-        feed_ = stage.up(stage.feed(source__sim__rate=100))
+        feed_ = stage.up(stage.feed(source__sim__rate=100, feed__processes="one"))
         words = [word.replace(":9464/", f":{stage.monitor_port}/") for word in YAML(typ="safe").load(command)]
         words[0] = sys.executable
         assert subprocess.run(words, check=False).returncode == 0

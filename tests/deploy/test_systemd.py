@@ -106,7 +106,7 @@ def test_the_feed_and_a_bot_do_without_what_the_units_forbid(told: socket.socket
         )
         within = (sys.executable, str(CONFINED), str(UNITS / "tickcast@.service"))
         environment = {"NOTIFY_SOCKET": str(told.getsockname()), "WATCHDOG_USEC": "400000"}
-        feed = stage.up(stage._started(list(args), environment, within))
+        feed = stage.up(stage.within(within, *args, **environment))
         assert told.recv(100) == b"READY=1"
         assert told.recv(100) == b"WATCHDOG=1"
         status = Path(f"/proc/{stage.agent('ingest')['pid']}/status").read_text()
@@ -122,7 +122,7 @@ def test_the_feed_and_a_bot_do_without_what_the_units_forbid(told: socket.socket
                 "bots", "run", collector, "--symbols", "*", "--transport", transport, "--name", transport,
                 "--durable", transport, "--feed", stage.address, "--slow", "fill",
             ]  # fmt: skip
-            process = stage._started(words, {"COLLECT_TO": str(to)}, within)
+            process = stage.within(within, *words, COLLECT_TO=str(to))
             bots.append(processes.Bot(process, transport, transport, to))
         for bot in bots:
             bot.reaches(500)
