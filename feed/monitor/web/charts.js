@@ -17,6 +17,7 @@ class Chart {
   constructor(box) {
     this.box = box;
     this.plot = null;
+    this.drawn = 0; // s since 1970, end of what is drawn
     new ResizeObserver(() => this.#fit()).observe(box);
     onTheme(() => this.plot?.redraw(false));
   }
@@ -25,6 +26,13 @@ class Chart {
     this.plot?.destroy();
     this.box.replaceChildren();
     this.plot = new uPlot({ ...this.#size(), legend: { show: false }, ...options }, data, this.box);
+  }
+
+  /** Would what came since it was last drawn move a line by a pixel? A narrow chart is drawn every few seconds. */
+  moved(history) {
+    if (this.plot && history.end >= this.drawn && (history.end - this.drawn) * this.plot.width < history.end - history.begin) return false;
+    this.drawn = history.end;
+    return true;
   }
 
   #size() {
@@ -144,11 +152,13 @@ export class LatencyChart {
     this.history = history;
     const data = [history.times, ...lines.map(({ transport, key }) => transports.get(transport)[key])];
     const shown = data.slice(1).filter((_, i) => !this.hidden.has(name(lines[i])));
+    const was = this.range.join();
     this.range = range ?? decades([...shown, Object.values(targets)]);
+    const moved = this.chart.moved(history) || this.range.join() !== was;
     if (lines.map(name).join() !== this.lines.map(name).join() || !this.chart.plot) {
       this.lines = lines;
       this.#make(data);
-    } else {
+    } else if (moved) {
       this.chart.plot.setData(data);
     }
     this.#read();
@@ -224,8 +234,9 @@ export class RateChart {
   update(history) {
     this.history = history;
     const data = [history.times, history.ticks];
-    if (this.chart.plot) this.chart.plot.setData(data);
-    else this.#make(data);
+    const moved = this.chart.moved(history);
+    if (!this.chart.plot) this.#make(data);
+    else if (moved) this.chart.plot.setData(data);
     this.#read();
   }
 
@@ -289,7 +300,7 @@ export class Histogram {
         },
         axes: [
           axis({ size: 22, gap: 4, splits: eachDecade(56), filter: (_, splits) => splits, values: marks }),
-          axis({ size: 44, gap: 4, values: (_, splits) => splits.map((part) => `${+(100 * part).toPrecision(3)} %`) }),
+          axis({ size: 44, gap: 4, space: 44, values: (_, splits) => splits.map((part) => `${+(100 * part).toPrecision(3)} %`) }),
         ],
         series: [
           {},

@@ -41,7 +41,7 @@ export class Headline {
       const burn = now.burn["10s"]?.[q];
       const kept = burn == null ? "" : burn <= 1 ? ", kept" : ", missed";
       tone(`tile-${id}`, burn > 1 ? "bad" : worst === "bad" ? "warn" : worst);
-      put(`${id}-target`, targets[q] == null ? "no target set" : `target ${duration(targets[q])}: ${share(now.within["10s"]?.[q])} of all ticks${kept}`);
+      put(`${id}-target`, targets[q] == null ? "no target set" : `${duration(targets[q])}: ${share(now.within["10s"]?.[q])} of all ticks${kept}`);
     }
     this.kept.update(
       Object.keys(targets).sort().flatMap((q) => {

@@ -85,6 +85,7 @@ class StandIn:
         self._start_ns = time.time_ns() // SECOND * SECOND
         self._began = time.monotonic()
         self._newest = 0
+        self._names = [f"quote.SYM{n:05}" for n in range(self.symbols)]
 
     async def __aenter__(self) -> Self:
         app = web.Application()
@@ -225,7 +226,7 @@ class StandIn:
         }
 
     def _topics(self, wanted: str, second: int) -> dict[str, Any]:
-        names = [name for name in (f"quote.SYM{n:05}" for n in range(self.symbols)) if wanted.lower() in name.lower()]
+        names = [name for name in self._names if wanted.upper() in name.upper()] if wanted else self._names
         busiest = [{"topic": name, "per_s": 2400 / (i + 1) * noise(name, second)} for i, name in enumerate(names[:100])]
         return {"total": self.symbols, "busiest": sorted(busiest, key=lambda one: -one["per_s"])}
 
