@@ -23,11 +23,12 @@ from rich.live import Live
 from bots import loader
 from bots.bot import run as run_bot
 from bots.directory import ControlClient
-from bots.screen import Screen, console_for, duration, lag_table
+from bots.screen import Screen, console_for, lag_table
 from bots.subscriber import DEFAULT_FEED, Subscriber
 from bots.watch import Watch
 from feed.clock import now_ns
 from feed.errors import CallerError, ConfigError, TickcastError
+from feed.metrics.words import Trends, duration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,13 +187,14 @@ def lag(
     control = ControlClient(_address(feed))
     console = console_for(sys.stdout)
     try:
+        trends = Trends()
         with Live(console=console, auto_refresh=False) if again and not as_json else nullcontext() as live:
             while True:
                 bots: list[dict[str, Any]] = control.ask("bots", ANSWER_S)["bots"]
                 if as_json:
                     typer.echo(orjson.dumps(bots, option=None if again else orjson.OPT_INDENT_2))
                 elif live is not None:
-                    live.update(lag_table(bots, now_ns()), refresh=True)
+                    live.update(lag_table(bots, now_ns(), trends), refresh=True)
                 else:
                     console.print(lag_table(bots, now_ns()))
                 if not again:

@@ -84,6 +84,7 @@ class _Figures:
     def __init__(self, delivery: Delivery, losses: Losses, garbage_ns: int) -> None:
         usage = getrusage(RUSAGE_SELF)
         self.ticks = delivery.ticks
+        self.filled = delivery.recovery.filled
         self.gaps = dict(losses.gaps)
         self.lost = dict(losses.ticks)
         self.pauses = {"gc": garbage_ns, "gil": delivery.gil_ns}
@@ -94,13 +95,13 @@ class _Figures:
     def since(self, earlier: _Figures | None) -> dict[str, Any]:
         """What came in after `earlier`, None: ever; in the words of the control protocol."""
         by_kind = {kind: getattr(self, kind) for kind in ("gaps", "lost", "pauses", "switches", "faults")}
-        ticks, stages = self.ticks, self.stages
+        ticks, filled, stages = self.ticks, self.filled, self.stages
         if earlier is not None:
-            ticks -= earlier.ticks
+            ticks, filled = ticks - earlier.ticks, filled - earlier.filled
             by_kind = {kind: _added(now, getattr(earlier, kind)) for kind, now in by_kind.items()}
             stages = {stage: each.since(earlier.stages[stage]) for stage, each in self.stages.items()}
         latency = {stage: each.report() for stage, each in stages.items() if each.count or each.negative}
-        return {"ticks": ticks, **by_kind, "latency": latency}
+        return {"ticks": ticks, "filled": filled, **by_kind, "latency": latency}
 
 
 def _added(now: Mapping[str, int], earlier: Mapping[str, int]) -> dict[str, int]:

@@ -19,13 +19,17 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from feed.metrics.words import duration
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from multiprocessing.connection import Connection
 
     from rich.console import RenderableType
 
-__all__ = ["Picture", "Row", "Screen", "console_for", "duration", "lag_table", "watch_table"]
+    from feed.metrics.words import Trends
+
+__all__ = ["Picture", "Row", "Screen", "console_for", "lag_table", "watch_table"]
 
 FILE_COLUMNS = 160
 _BAD, _DIM, _GOOD = "bold red", "dim", "green"
@@ -138,13 +142,16 @@ def watch_table(picture: Picture, rows: int = sys.maxsize) -> RenderableType:
     return Group(*parts)
 
 
-def lag_table(bots: Iterable[Mapping[str, Any]], now_ns: int) -> RenderableType:
-    """The control address's answer to `bots`: how far behind each is and what it lost."""
+def lag_table(bots: Iterable[Mapping[str, Any]], now_ns: int, trends: Trends | None = None) -> RenderableType:
+    """The control address's answer to `bots`: how far behind each is and what it lost; with `trends`, how that went."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("bot", no_wrap=True)
     table.add_column("over", no_wrap=True)
-    for name in ("ticks", "behind", "ticks\nbehind", "gaps", "lost", "p50", "p99", "seen"):
+    figures = ("ticks", "behind", "ticks\nbehind", "after\nthe first", "filled", "gaps", "lost", "p50", "p99", "seen")
+    for name in figures:
         table.add_column(name, justify="right", no_wrap=True)
+    if trends is not None:
+        table.add_column("behind, lately", no_wrap=True)
     for bot in sorted(bots, key=lambda bot: (bot["name"], bot["transport"])):
         latency = bot["latency_ns"] or {}
         table.add_row(
@@ -153,21 +160,14 @@ def lag_table(bots: Iterable[Mapping[str, Any]], now_ns: int) -> RenderableType:
             f"{bot['ticks']:,}",
             duration(bot["lag_ns"]),
             "-" if bot["lag_ticks"] is None else f"{bot['lag_ticks']:,}",
+            duration(bot.get("skew_ns")),
+            f"{bot.get('filled', 0):,}",
             *(Text(_causes(bot[key]), style=_BAD if any(bot[key].values()) else _DIM) for key in ("gaps", "lost")),
             *(duration(latency.get(key)) for key in ("p50", "p99")),
             duration(max(0, now_ns - bot["reported_ns"])),
+            *([trends.line((bot["name"], bot["transport"]), bot["lag_ns"])] if trends is not None else []),
         )
     return table if table.row_count else Text("no bot has reported yet")
-
-
-def duration(ns: float | None) -> str:
-    """Nanoseconds for people: three figures and a unit, "-" for None."""
-    if ns is None:
-        return "-"
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
-        if abs(ns) >= 0.9995 * size:
-            return f"{ns / size:.3g} {unit}" if abs(ns) < 999.5 * size else f"{ns / size:,.0f} {unit}"
-    return f"{ns:.3g} ns"
 
 
 def _headline(picture: Picture) -> Text:

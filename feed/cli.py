@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from feed import config, plan
 from feed.errors import CallerError, TickcastError
 from feed.logging import Format, Level, as_json, configure
+from feed.metrics.words import Trends
 
 __all__ = ["app", "main"]
 
@@ -228,6 +229,7 @@ def stat(
 
     directory = config.load(file, os.environ, sets or ()).directory
     before = figures.snapshot(directory)
+    trends = Trends() if watch else None
     with Live(auto_refresh=False) as live:
         while True:
             time.sleep(interval)
@@ -235,7 +237,7 @@ def stat(
             if as_json:
                 typer.echo(orjson.dumps(after).decode())
             else:
-                live.update(figures.render(before, after), refresh=True)
+                live.update(figures.render(before, after, trends), refresh=True)
             if not watch:
                 return
             before = after

@@ -1,8 +1,8 @@
 """What bots report about themselves, checked, summed up and put where the monitor finds it.
 
-A report's ``ticks``, ``gaps``, ``lost``, ``pauses``, ``switches``, ``faults`` and latency buckets are what was added
-since the bot's last report that was answered; the others are the present figures. Nothing in a report is trusted: it
-comes from whoever can reach the control address.
+A report's ``ticks``, ``filled``, ``gaps``, ``lost``, ``pauses``, ``switches``, ``faults`` and latency buckets are what
+was added since the bot's last report that was answered; the others are the present figures. Nothing in a report is
+trusted: it comes from whoever can reach the control address.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ NAME_MAX = 48
 
 Label = TypeVar("Label", bound=str)
 
+ONE_EACH = (
+    "tickcast_bot_ticks_total",
+    "tickcast_bot_filled_ticks_total",
+    "tickcast_bot_lag_seconds",
+    "tickcast_bot_report_timestamp_seconds",
+)
 SKEW, PORT = "tickcast_bot_skew_seconds", "tickcast_bot_metrics_port"
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**48)]
@@ -65,6 +71,7 @@ class BotReport(msgspec.Struct, frozen=True, kw_only=True):
     host: Text
     transport: Literal["shm", "tcp", "ipc", "epgm", "pgm", "mold"]
     ticks: Count = 0
+    filled: Count = 0
     gaps: ByCause = {}
     lost: ByCause = {}
     lag_ns: Nanoseconds = 0
@@ -101,6 +108,7 @@ class _Bot:
     report: BotReport
     reported_ns: int
     ticks: Counter
+    filled: Counter
     lag: Gauge
     reported: Gauge
     latency: Histogram
@@ -133,6 +141,7 @@ class Bots:
                 )
         bot.report, bot.reported_ns = report, now_ns
         bot.ticks.add(report.ticks)
+        bot.filled.add(report.filled)
         bot.lag.set(report.lag_ns)
         bot.reported.set(now_ns)
         self._add(bot, "tickcast_gaps_total", report.gaps)
@@ -166,6 +175,7 @@ class Bots:
                 "ticks": bot.ticks.value,
                 "gaps": _values(bot, "tickcast_gaps_total"),
                 "lost": _values(bot, "tickcast_lost_ticks_total"),
+                "filled": bot.filled.value,
                 "lag_ns": bot.report.lag_ns,
                 "skew_ns": bot.present[SKEW].value if SKEW in bot.present else None,
                 "lag_ticks": bot.report.lag_ticks,
@@ -185,6 +195,7 @@ class Bots:
                 report=report,
                 reported_ns=now_ns,
                 ticks=counters.counter("tickcast_bot_ticks_total", bot=name),
+                filled=counters.counter("tickcast_bot_filled_ticks_total", bot=name),
                 lag=counters.gauge("tickcast_bot_lag_seconds", bot=name),
                 reported=counters.gauge("tickcast_bot_report_timestamp_seconds", bot=name),
                 latency=counters.histogram("tickcast_bot_latency_seconds", bot=name, transport=report.transport),
@@ -206,7 +217,7 @@ class Bots:
         retire("tickcast_bot_latency_seconds", bot=name, transport=transport)
         if any(other == name for other, _ in self._bots):
             return
-        for metric in ("tickcast_bot_ticks_total", "tickcast_bot_lag_seconds", "tickcast_bot_report_timestamp_seconds"):
+        for metric in ONE_EACH:
             retire(metric, bot=name)
         for metric in bot.present:
             retire(metric, bot=name, **({"host": bot.report.metrics.rpartition(":")[0]} if metric == PORT else {}))

@@ -172,6 +172,14 @@ METRICS: Final = (
         derived=True,
     ),
     Metric("tickcast_bot_ticks_total", "counter", "ticks", ("bot",), "control", "Ticks a bot was given."),
+    Metric(
+        "tickcast_bot_filled_ticks_total",
+        "counter",
+        "ticks",
+        ("bot",),
+        "control",
+        "Ticks that were missing when their time came, and that a bot was given later.",
+    ),
     Metric("tickcast_gaps_total", "counter", "gaps", ("bot", "cause"), "control", "Gaps a bot met.", limit=1024),
     Metric(
         "tickcast_lost_ticks_total",

@@ -56,8 +56,9 @@ def archive(rows: Iterable[Row]) -> dict[str, Any] | None:
 
 
 def bots(rows: Iterable[Row], now_ns: int) -> dict[str, dict[str, Any]]:
-    """By name, sorted: bot, ticks, gaps {cause: n}, lost {cause: n}, pauses {cause: ns}, and, None where not known,
-    lag_ns, report_age_ns, clock_offset_ns, clock_uncertainty_ns, skew_ns; transports, in which it has latencies."""
+    """By name, sorted: bot, ticks, filled (missing at first), gaps {cause: n}, lost {cause: n}, pauses {cause: ns};
+    None where not known: lag_ns, report_age_ns, clock_offset_ns, clock_uncertainty_ns, skew_ns; transports, in which it
+    has latencies."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         name = row.labels.get("bot")
@@ -77,6 +78,7 @@ def bots(rows: Iterable[Row], now_ns: int) -> dict[str, dict[str, Any]]:
 
 _BOT_FIGURES = {
     "tickcast_bot_ticks_total": "ticks",
+    "tickcast_bot_filled_ticks_total": "filled",
     "tickcast_bot_lag_seconds": "lag_ns",
     "tickcast_clock_offset_seconds": "clock_offset_ns",
     "tickcast_clock_uncertainty_seconds": "clock_uncertainty_ns",
@@ -93,6 +95,7 @@ def _blank(name: str) -> dict[str, Any]:
     return {
         "bot": name,
         "ticks": 0,
+        "filled": 0,
         "gaps": {},
         "lost": {},
         "pauses": {},

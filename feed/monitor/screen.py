@@ -10,44 +10,40 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from feed.metrics.words import duration
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rich.console import RenderableType
 
-__all__ = ["duration", "screen"]
+    from feed.metrics.words import Trends
+
+__all__ = ["screen"]
 
 _TARGET_OF = {"p50_ns": "0.5", "p90_ns": "0.9", "p99_ns": "0.99", "p999_ns": "0.999"}
 _GOOD, _BAD, _DIM = "green", "bold red", "dim"
 
 
-def screen(taken: Mapping[str, Any], since: Mapping[str, Any] | None) -> RenderableType:
-    """Everything in a snapshot; `since` is the change from an earlier one, for rates and quantiles of that interval."""
+def screen(taken: Mapping[str, Any], since: Mapping[str, Any] | None, trends: Trends | None = None) -> RenderableType:
+    """Everything in a snapshot; `since` is the change from an earlier one, for rates and quantiles of that interval.
+
+    With `trends` it says how rates, p99 and lags went.
+    """
     latency, when = (taken["latency"], "since the start") if since is None else (since["latency"], _interval(since))
     parts = [
-        _headline(taken, since),
+        _headline(taken, since, trends),
         _agents(taken["agents"]),
         _flow("source", taken["sources"], "ticks", "rejected", None if since is None else since["sources"]),
         _flow("publisher", taken["publishers"], "sent", "dropped", None if since is None else since["publishers"]),
-        _latency(latency, when, taken["targets_ns"]),
+        _latency(latency, when, taken["targets_ns"], trends),
         _readers(taken["readers"]),
-        _bots(taken["bots"], None if since is None else since["bots"]),
+        _bots(taken["bots"], None if since is None else since["bots"], trends),
     ]
     return Group(*(part for part in parts if part is not None))
 
 
-def duration(ns: float | None) -> str:
-    """Nanoseconds for people: three figures and a unit, "-" for None."""
-    if ns is None:
-        return "-"
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
-        if abs(ns) >= size * 0.9995:
-            value = ns / size
-            return f"{value:.3g} {unit}" if abs(value) < 999.5 else f"{value:,.0f} {unit}"
-    return f"{ns:.3g} ns"
-
-
-def _headline(taken: Mapping[str, Any], since: Mapping[str, Any] | None) -> Text:
+def _headline(taken: Mapping[str, Any], since: Mapping[str, Any] | None, trends: Trends | None) -> Text:
     log = taken["log"]
     text = Text()
     text.append(f"feed {taken['feed']}", style="bold")
@@ -60,7 +56,8 @@ def _headline(taken: Mapping[str, Any], since: Mapping[str, Any] | None) -> Text
     began = datetime.fromtimestamp(log["epoch"] // 10**9, tz=UTC)
     parts = [f"epoch {began:%Y-%m-%d %H:%M:%S}Z", f"next seq {log['next_seq']:,}", f"{log['topics']:,} topics"]
     if since is not None and since["ticks_per_s"] is not None:
-        parts.append(f"{since['ticks_per_s']:,.0f} ticks/s")
+        trend = "" if trends is None else " " + trends.line("ticks", since["ticks_per_s"])
+        parts.append(f"{since['ticks_per_s']:,.0f} ticks/s{trend}")
     if since is not None and since["horizon_ns"] is not None:
         parts.append(f"the log holds {duration(since['horizon_ns'])}")
     if log["tail_ns"]:
@@ -101,13 +98,16 @@ def _flow(
     return _shown(table)
 
 
-def _latency(latency: Iterable[Mapping[str, Any]], when: str, targets_ns: Mapping[str, int]) -> Table | None:
+def _latency(
+    latency: Iterable[Mapping[str, Any]], when: str, targets_ns: Mapping[str, int], trends: Trends | None
+) -> Table | None:
     aims = ", ".join(f"p{float(quantile) * 100:g} ≤ {duration(ns)}" for quantile, ns in sorted(targets_ns.items()))
     latency = list(latency)
     skewed = any(one["negative"] for one in latency)
     table = _table(
         f"latency, {when}" + (f"; total must keep {aims}" if aims else ""),
         *("stage", "transport", "p50", "p90", "p99", "p99.9", "max", "count", *(("negative",) if skewed else ())),
+        trend="p99, lately" if trends is not None else "",
     )
     for one in latency:
         cells = [
@@ -115,7 +115,10 @@ def _latency(latency: Iterable[Mapping[str, Any]], when: str, targets_ns: Mappin
             for key, quantile in _TARGET_OF.items()
         ]
         negative = [Text(f"{one['negative']:,}", style=_BAD if one["negative"] else _DIM)] if skewed else []
-        table.add_row(one["stage"], one["transport"], *cells, duration(one["max_ns"]), f"{one['count']:,}", *negative)
+        trend = [trends.line((one["stage"], one["transport"]), one["p99_ns"])] if trends is not None else []
+        table.add_row(
+            *(one["stage"], one["transport"], *cells, duration(one["max_ns"]), f"{one['count']:,}", *negative, *trend)
+        )
     return _shown(table)
 
 
@@ -138,8 +141,12 @@ def _readers(readers: Iterable[Mapping[str, Any]]) -> Table | None:
     return _shown(table)
 
 
-def _bots(bots: Iterable[Mapping[str, Any]], per_s: Mapping[str, float] | None) -> Table | None:
-    table = _table("bots", "bot", "transport", "per s", "p50", "p99", "lag", "gaps", "lost", "heard")
+def _bots(bots: Iterable[Mapping[str, Any]], per_s: Mapping[str, float] | None, trends: Trends | None) -> Table | None:
+    table = _table(
+        "bots",
+        *("bot", "transport", "per s", "p50", "p99", "lag", "skew", "filled", "gaps", "lost", "heard"),
+        trend="lag, lately" if trends is not None else "",
+    )
     for one in bots:
         for latency in one["latency"] or [{"transport": "-", "p50_ns": None, "p99_ns": None}]:
             table.add_row(
@@ -148,13 +155,16 @@ def _bots(bots: Iterable[Mapping[str, Any]], per_s: Mapping[str, float] | None) 
                 "-" if per_s is None else f"{per_s.get(one['bot'], 0):,.0f}",
                 *(duration(latency[key]) for key in ("p50_ns", "p99_ns")),
                 duration(one["lag_ns"]),
+                duration(one["skew_ns"]),
+                f"{one['filled']:,}",
                 *(Text(_causes(one[key]) or "0", style=_BAD if one[key] else "") for key in ("gaps", "lost")),
                 duration(one["report_age_ns"]),
+                *([trends.line((one["bot"], latency["transport"]), one["lag_ns"])] if trends is not None else []),
             )
     return _shown(table)
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(title: str, *columns: str, trend: str = "") -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold", pad_edge=False)
     for column in columns:
         words = column in {"agent", "bot", "gating", "publisher", "reader", "source", "stage", "state", "transport"}
@@ -163,6 +173,8 @@ def _table(title: str, *columns: str) -> Table:
             justify="left" if words else "right",
             no_wrap=column not in {"ticks", "rejected", "dropped", "gaps", "lost"},
         )
+    if trend:
+        table.add_column(trend, no_wrap=True)
     return table
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from feed.metrics.counters import Row
+    from feed.metrics.words import Trends
 
 __all__ = ["QUANTILES", "change", "render", "snapshot"]
 
@@ -47,9 +48,9 @@ def snapshot(directory: Path, before: dict[str, Any] | None = None) -> dict[str,
     latency         list of stage, transport, count, sum_ns, p50_ns p90_ns p99_ns p999_ns max_ns (null when empty),
                     negative, and buckets ([[index, count], ...] of feed.metrics.histogram, to subtract another's)
     readers         list of name, pid, lag_bytes, parked, gating (no yes evicted)
-    bots            list of bot, ticks, gaps {cause: n}, lost {cause: n}, pauses {cause: ns}, lag_ns, report_age_ns,
-                    skew_ns (behind the first bot), clock_offset_ns, clock_uncertainty_ns, each null where not known;
-                    latency (list as above, without stage and buckets)
+    bots            list of bot, ticks, filled, gaps {cause: n}, lost {cause: n}, pauses {cause: ns}, lag_ns,
+                    report_age_ns, skew_ns (behind the first bot), clock_offset_ns, clock_uncertainty_ns, each null
+                    where not known; latency (list as above, without stage and buckets)
     skew            from the first bot to the last that has the same tick: as in latency, without stage, transport and
                     buckets; null before any two bots could be compared
     refused         series that found no room in the counters file
@@ -127,9 +128,12 @@ def change(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def render(before: dict[str, Any] | None, after: dict[str, Any]) -> RenderableType:
-    """A screenful of `after`, with rates and quantiles since `before` (without it: quantiles since the feed began)."""
-    return screen(after, change(before, after) if before is not None else None)
+def render(before: dict[str, Any] | None, after: dict[str, Any], trends: Trends | None = None) -> RenderableType:
+    """A screenful of `after`, with rates and quantiles since `before` (without it: quantiles since the feed began).
+
+    `trends` are those of the pictures before, for a screen that is drawn again and again.
+    """
+    return screen(after, change(before, after) if before is not None else None, trends)
 
 
 def _latency(rows: Iterable[Row]) -> list[dict[str, Any]]:

@@ -76,7 +76,14 @@ def bots() -> Dashboard:
             "That it was given.",
             "short",
             Expr(per_s("bot", "tickcast_bot_ticks_total", bot="~$bot"), "{{bot}}"),
-            width=8,
+            width=6,
+        ),
+        lines(
+            "Filled",
+            "Share of the ticks that were missing at first and came later, over a minute: late, not lost.",
+            "percentunit",
+            Expr(of("bot:tickcast_bot_filled_ticks:ratio_rate1m", bot="~$bot"), "{{bot}}"),
+            width=6,
         ),
         lines(
             "Gaps by cause",
@@ -86,7 +93,7 @@ def bots() -> Dashboard:
                 f"sum by (bot, cause) ({of('bot_cause:tickcast_gaps:increase2m', bot='~$bot')}) {none_chosen}",
                 "{{bot}} {{cause}}",
             ),
-            width=8,
+            width=6,
         ),
         lines(
             "Lost ticks by cause",
@@ -96,7 +103,7 @@ def bots() -> Dashboard:
                 f"sum by (bot, cause) ({of('bot_cause:tickcast_lost_ticks:increase2m', bot='~$bot')}) {none_chosen}",
                 "{{bot}} {{cause}}",
             ),
-            width=8,
+            width=6,
         ),
     )
     board.row(
@@ -125,7 +132,7 @@ def bots() -> Dashboard:
             "thread of the bot has.",
             "percentunit",
             Expr(per_s("bot, cause", "tickcast_bot_pause_seconds_total", bot="~$bot"), "{{bot}} {{cause}}"),
-            width=8,
+            width=6,
         ),
         lines(
             "Context switches per second",
@@ -133,14 +140,14 @@ def bots() -> Dashboard:
             "caches.",
             "short",
             Expr(per_s("bot, kind", "tickcast_bot_context_switches_total", bot="~$bot"), "{{bot}} {{kind}}"),
-            width=8,
+            width=6,
         ),
         lines(
             "Page faults per second",
             "Major ones wait for the disk: milliseconds. Minor ones: under a microsecond each.",
             "short",
             Expr(per_s("bot, kind", "tickcast_bot_page_faults_total", bot="~$bot"), "{{bot}} {{kind}}"),
-            width=8,
+            width=6,
         ),
     )
     return board

@@ -182,7 +182,7 @@ def test_lag_lists_each_bot(market: Stage) -> None:
 
 def test_lag_can_be_watched(market: Stage) -> None:
     with Terminal(market, ["bots", "lag", "--watch", "--feed", market.address]) as terminal:
-        terminal.shows("bot")
+        terminal.shows("behind, lately")
         terminal.ctrl_c()
         assert terminal.wait() == 0, terminal.shown
     assert "Traceback" not in terminal.shown

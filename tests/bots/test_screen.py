@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from bots.screen import Picture, Row, console_for, duration, lag_table, watch_table
+from bots.screen import Picture, Row, console_for, lag_table, watch_table
+from feed.metrics.words import Trends
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -57,30 +58,28 @@ def test_waiting_says_why() -> None:
 def test_the_lag_table_names_causes() -> None:
     bot = {
         "name": "mean", "pid": 7, "host": "h", "transport": "tcp", "reported_ns": 10**9, "ticks": 5000,
-        "gaps": {"slow": 2}, "lost": {"slow": 40, "epoch": 0}, "lag_ns": 2_000, "lag_ticks": 3,
+        "gaps": {"slow": 2}, "lost": {"slow": 40, "epoch": 0}, "lag_ns": 2_000, "lag_ticks": 3, "skew_ns": 700,
+        "filled": 9,
         "latency_ns": {"p50": 12_000.0, "p90": 1.0, "p99": 90_000.0, "p999": 1.0, "max": 1.0},
     }  # fmt: skip
-    new = {**bot, "name": "new", "transport": "shm", "latency_ns": None, "gaps": {}, "lost": {}, "lag_ticks": None}
+    new = {
+        **bot,
+        "name": "new",
+        "transport": "shm",
+        "latency_ns": None,
+        "gaps": {},
+        "lost": {},
+        "lag_ticks": None,
+        "skew_ns": None,
+    }
     table = lag_table([new, bot], now_ns=3 * 10**9)
-    assert cells(table, "mean") == ["mean", "tcp", "5,000", "2 µs", "3", "2 slow", "40 slow", "12 µs", "90 µs", "2 s"]
-    assert cells(table, "new") == ["new", "shm", "5,000", "2 µs", "-", "0", "0", "-", "-", "2 s"]
+    assert cells(table, "mean") == [
+        *("mean", "tcp", "5,000", "2 µs", "3", "700 ns", "9", "2 slow", "40 slow", "12 µs", "90 µs", "2 s"),
+    ]
+    assert cells(table, "new") == ["new", "shm", "5,000", "2 µs", "-", "-", "9", "0", "0", "-", "-", "2 s"]
+    watched = lag_table([new, bot], now_ns=3 * 10**9, trends=Trends())
+    assert cells(watched, "mean")[-1] == "▁"
     assert text(lag_table([], 0)) == "no bot has reported yet\n"
-
-
-@pytest.mark.parametrize(
-    ("ns", "shown"),
-    [
-        (None, "-"),
-        (0, "0 ns"),
-        (999, "999 ns"),
-        (999.9, "1 µs"),
-        (13_400, "13.4 µs"),
-        (3.2e9, "3.2 s"),
-        (-5e6, "-5 ms"),
-    ],
-)
-def test_durations_have_three_figures_and_a_unit(ns: float | None, shown: str) -> None:
-    assert duration(ns) == shown
 
 
 def test_a_file_is_as_wide_as_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:

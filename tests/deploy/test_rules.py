@@ -53,6 +53,8 @@ HEALTHY: dict[str, str] = {
         for bot in "abc"
     },
     **{f'tickcast_bot_report_timestamp_seconds{{bot="{bot}"}}': NOW for bot in "abc"},
+    **{f'tickcast_bot_ticks_total{{bot="{bot}"}}': rising(250_000) for bot in "abc"},
+    **{f'tickcast_bot_filled_ticks_total{{bot="{bot}"}}': rising(100) for bot in "abc"},
     'tickcast_gaps_total{bot="a",cause="slow"}': flat(then=3),
     'tickcast_clock_offset_seconds{bot="a"}': flat(then=-1e-4),
     'tickcast_clock_uncertainty_seconds{bot="a"}': flat(then=2e-4),
@@ -102,6 +104,11 @@ SCENES = [
         "an agent dies for the first time, and not again",
         {'tickcast_agent_restarts_total{agent="ingest"}': f"_x12 1+0x{LONG}"},
         {55: QUIET, 60: {"TickcastAgentRestarting": P}, 70: {"TickcastAgentRestarting": F}, 190: QUIET},
+    ),
+    Scene(
+        "one bot's network loses one frame in a hundred",
+        {'tickcast_bot_filled_ticks_total{bot="b"}': f"0+100x12 3700+2500x{LONG}"},
+        {60: QUIET, 75: {"TickcastBotFilling": P}, 110: {"TickcastBotFilling": F}},
     ),
     Scene(
         "a source falls silent, another goes on",

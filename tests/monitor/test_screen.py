@@ -6,12 +6,10 @@ import io
 import re
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from rich.console import Console
 
 from feed.log.reader import LogReader
 from feed.monitor.exporter import state_targets
-from feed.monitor.screen import duration
 from feed.monitor.stat import render, snapshot
 
 if TYPE_CHECKING:
@@ -63,22 +61,3 @@ def test_an_empty_feed_has_only_its_headline(fake_feed: FakeFeed) -> None:
     text = shown(None, snapshot(fake_feed.directory))
     assert text.startswith("feed main")
     assert len(text.splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    ("ns", "text"),
-    [
-        (None, "-"),
-        (0, "0 ns"),
-        (420, "420 ns"),
-        (999.4, "999 ns"),
-        (999.6, "1 µs"),
-        (13_400, "13.4 µs"),
-        (1_234_567, "1.23 ms"),
-        (-2_000_000, "-2 ms"),
-        (5_000_000_000, "5 s"),
-        (4_000_000_000_000, "4,000 s"),
-    ],
-)
-def test_durations_for_people(ns: float | None, text: str) -> None:
-    assert duration(ns) == text
