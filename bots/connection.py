@@ -62,6 +62,9 @@ TRIP_EVERY_NS, TRIP_PATIENCE_S = 10_000_000_000, 0.002
 CAUGHT_UP_TICKS, CAUGHT_UP_NS = 1000, 100_000_000
 """Who is no further behind than that is live: a moving feed always has some ticks under way."""
 
+LOG_EVERY_NS = 1_000_000_000
+"""What goes on is said so often at most, ns."""
+
 log = logging.getLogger("bots")
 
 
@@ -135,6 +138,7 @@ class Connection:
         self._try_at_ns = 0
         self._logged_gaps = 0
         self._log_gaps_at_ns = 0
+        self._log_overrun_at_ns = 0
 
     # --- opening and closing --------------------------------------------------------------------------------------
 
@@ -286,7 +290,9 @@ class Connection:
         if isinstance(self.link, HistoryLink):
             log.warning("history lacks %d records of all topics", last - first + 1)
             return
-        log.warning("too slow: overtaken by the feed, %d records of all topics went by unread", last - first + 1)
+        if monotonic_ns() >= self._log_overrun_at_ns:
+            self._log_overrun_at_ns = monotonic_ns() + LOG_EVERY_NS
+            log.warning("too slow: overtaken by the feed, %d records of all topics unread so far", self.overrun_records)
         if isinstance(self.link, ShmLink) and self._needs_all() and self.route.archive is not None:
             shm = self.link
             self.route.left = (shm.epoch, first)
@@ -601,6 +607,6 @@ class Connection:
     def _log_gaps(self) -> None:
         """Gaps that nobody handles: said at most once a second."""
         self._logged_gaps = sum(self.losses.gaps.values())
-        self._log_gaps_at_ns = monotonic_ns() + 1_000_000_000
+        self._log_gaps_at_ns = monotonic_ns() + LOG_EVERY_NS
         causes = ", ".join(f"{n} ({cause})" for cause, n in sorted(self.losses.ticks.items()))
         log.warning("%d gaps so far; ticks lost: %s", self._logged_gaps, causes)

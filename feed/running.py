@@ -39,10 +39,11 @@ BACKOFF_S = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses before the first restart, the second, ...; counted anew once an agent has lived for STEADY_S."""
 
 STEADY_S = 10.0
-DRAIN_S = {"ingest": 0.3, "publish": 0.7, "archive": 5.0}
+DRAIN_S = {"ingest": 0.3, "publish": 0.7, "monitor": 0.7, "archive": 5.0}
 """How long an agent of a kind may drain, OTHER_DRAIN_S where none is named. ingest goes first, the others together;
 with EXIT_S each time for processes to end, that is less than the 2 s that SIGTERM may take. Only an archive that is
-behind takes longer: what it has not taken by then is cleared away with the log."""
+behind takes longer: what it has not taken by then is cleared away with the log. The monitor drains nothing, but has
+connections to close and much to let go of."""
 
 OTHER_DRAIN_S = 0.1
 START_S = 10.0
