@@ -55,6 +55,7 @@ bench: setup
 	$(BIN)/feed bench throughput --transport tcp --api batch
 	$(BIN)/feed bench fanout --bots 24
 	$(BIN)/feed bench recovery
+	$(BIN)/feed bench measuring
 
 lint: setup
 	$(BIN)/ruff check .

@@ -378,6 +378,22 @@ def recovery(
         Console().print(show(rows))
 
 
+@bench_app.command(epilog="Example: feed bench measuring")
+def measuring(
+    *,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="On and off by turns; medians count.")] = 7,
+    as_json: Json = False,
+) -> None:
+    """What the metrics cost a tick where it is measured, in ns; clock reads are not in it."""
+    from feed.bench import cost  # noqa: PLC0415 - a command loads only what it needs
+
+    costs = cost.measure(rounds, lambda what: typer.echo(what, err=True))
+    if as_json:
+        typer.echo(msgspec.json.encode([{**msgspec.to_builtins(each), "ns": each.ns} for each in costs]).decode())
+    else:
+        Console().print(cost.show(costs))
+
+
 def main() -> None:
     """The entry point: errors of ours are one line on stderr, never a traceback."""
     try:
