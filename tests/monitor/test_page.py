@@ -75,6 +75,7 @@ def test_what_happens_is_seen(tmp_path: Path) -> None:
             assert f"{name}ok" not in await browser.text("#bots-table tbody tr")
             server.bots[name] = {"lag_ns": 700_000_000, "lost": {"overrun": 12}}
             server.bots[server.bot(3)["bot"]] = {"report_age_ns": 8_000_000_000}
+            server.bots[server.bot(5)["bot"]] = {"filled": 31}
             server.agents["publish.tcp"] = "down"
             server.ills = ["agent publish.tcp is down"]
             server.happens("agent", "bad", "agent publish.tcp is down")
@@ -82,13 +83,14 @@ def test_what_happens_is_seen(tmp_path: Path) -> None:
             assert await browser.text("#ills") == "agent publish.tcp is down"
             assert re.search(r"publish\.tcpdown", await browser.text("#agents"))
             assert "agent publish.tcp is down" in await browser.text("#events li")
-            assert "1 silent, 1 lagging" in await browser.text("#bots-ill")
-            rows = await browser.value(f"Array.from({BOTS}, (row) => row.textContent).slice(0, 2)")
+            assert await browser.text("#bots-ill") == "1 silent, 1 lagging, 1 filling"
+            rows = await browser.value(f"Array.from({BOTS}, (row) => row.textContent).slice(0, 3)")
             assert "silent 8 s" in rows[0]
             assert rows[1].startswith(f"{name}lagging")
             assert "overrun 12" in rows[1]
+            assert "ticks lost, filled" in rows[2]
             await browser.value("document.getElementById('bots-only').click()")
-            assert await browser.value(f"{BOTS}.length") == 2
+            assert await browser.value(f"{BOTS}.length") == 3
 
     run(body)
 

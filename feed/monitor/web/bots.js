@@ -8,6 +8,7 @@ import { UNKNOWN, age, bounded, causes, count, duration, rate, total } from "./u
 const SILENT_NS = 5e9; // they report every second
 const LAG_LEAST_NS = 100e6;
 const LAG_TIMES_TARGET = 10; // of the strictest quantile
+const FILLING_NS = 10e9; // since a tick that was missing came later
 const SLOW_BY = 4; // times the median p50 of the bots that have the same transport
 
 export class BotsTable {
@@ -16,6 +17,7 @@ export class BotsTable {
     this.only = only;
     this.found = found;
     this.all = [];
+    this.fills = new Map(); // bot -> {filled, grew_ns}
     this.targets = {};
     const over = (q, key) => (bot) => bot[key] != null && bot[key] > this.targets[q] ? "over" : "";
     this.table = new Table(
@@ -29,7 +31,11 @@ export class BotsTable {
         number((bot) => duration(bot.skew_ns), (bot) => bot.skew_ns),
         number((bot) => duration(bot.p50_ns), (bot) => bot.p50_ns, over("0.5", "p50_ns")),
         number((bot) => duration(bot.p99_ns), (bot) => bot.p99_ns, over("0.99", "p99_ns")),
-        number((bot) => causes(bot.gaps), (bot) => total(bot.gaps), (bot) => (total(bot.gaps) ? "warn" : "dim")),
+        number((bot) => count(bot.filled), (bot) => bot.filled, (bot) => (bot.filling ? "warn" : bot.filled ? "" : "dim")),
+        {
+          ...number((bot) => count(total(bot.gaps)), (bot) => total(bot.gaps), (bot) => (total(bot.gaps) ? "warn" : "dim")),
+          title: (bot) => causes(bot.gaps),
+        },
         number((bot) => causes(bot.lost), (bot) => total(bot.lost), (bot) => (total(bot.lost) ? "bad" : "dim")),
         number(
           (bot) => bounded(bot.clock_offset_ns, bot.clock_uncertainty_ns),
@@ -48,17 +54,30 @@ export class BotsTable {
     only.addEventListener("change", () => this.#show());
   }
 
-  /** Take the bots of an answer in; gives {silent, lagging, slow}, how many of each. */
-  update(bots, targets) {
+  /** Take the bots of an answer in; gives {silent, lagging, slow, filling}, how many of each. */
+  update({ at_ns, now: { bots }, targets_ns: targets }) {
     this.targets = targets;
     const strictest = Object.keys(targets).sort().pop();
     this.bound_ns = Math.max(LAG_LEAST_NS, LAG_TIMES_TARGET * (targets[strictest] ?? 0));
     const usual = usualByTransport(bots);
+    this.#watchFills(bots, at_ns);
     for (const bot of bots) bot.state = judge(bot, this.bound_ns, usual.get(bot.transport), targets["0.5"] ?? 0);
     this.all = bots;
     this.#show();
     const having = (kind) => bots.filter((bot) => bot.state.kind === kind).length;
-    return { silent: having("silent"), lagging: having("lagging"), slow: having("slow") };
+    return { silent: having("silent"), lagging: having("lagging"), slow: having("slow"), filling: having("filling") };
+  }
+
+  /** `filling`: did what was missing at first grow lately? */
+  #watchFills(bots, at_ns) {
+    const fills = new Map();
+    for (const bot of bots) {
+      const was = this.fills.get(bot.bot);
+      const grew_ns = was && bot.filled > was.filled ? at_ns : (was?.grew_ns ?? 0);
+      fills.set(bot.bot, { filled: bot.filled, grew_ns });
+      bot.filling = at_ns - grew_ns < FILLING_NS;
+    }
+    this.fills = fills;
   }
 
   #show() {
@@ -99,6 +118,7 @@ function judge(bot, bound_ns, usual, target) {
   if (usual && bot.p50_ns > target && bot.p50_ns > SLOW_BY * usual) {
     return of("slow", `slow, ${Math.round(bot.p50_ns / usual)}× the others`, "warn", 200);
   }
+  if (bot.filling) return of("filling", "ticks lost, filled", "warn", 150);
   if (total(bot.lost)) return of("lost", "lost ticks", "warn", 100);
   return of("ok", "ok", "good", 0);
 }

@@ -19,7 +19,7 @@ export class Headline {
     this.lanes = { 0.5: new Lanes(at("p50")), 0.99: new Lanes(at("p99")) };
   }
 
-  /** `ailing`: {silent, lagging, slow} bots. `gaps`: the gap events of these 15 minutes. */
+  /** `ailing`: how many bots are {silent, lagging, slow, filling}; `events` of the last 15 minutes. */
   update(answer, ailing, events) {
     const { now, targets_ns: targets } = answer;
     const well = now.health.status === "well";
@@ -57,7 +57,7 @@ export class Headline {
     const ill = Object.entries(ailing).filter(([, n]) => n).map(([kind, n]) => `${n} ${kind}`);
     put("bots-count", count(now.bots.length));
     put("bots-ill", ill.join(", ") || (now.bots.length ? "all keep up" : "none has reported"));
-    tone("tile-bots", ailing.silent || ailing.lagging ? "bad" : ailing.slow ? "warn" : now.bots.length ? "good" : "");
+    tone("tile-bots", ailing.silent || ailing.lagging ? "bad" : ailing.slow || ailing.filling ? "warn" : now.bots.length ? "good" : "");
 
     const gaps = events.filter((event) => event.kind === "gap" && event.at_ns >= answer.at_ns - GAPS_OVER_NS).length;
     const ever = now.bots.reduce((sum, bot) => sum + total(bot.gaps), 0);
@@ -111,7 +111,7 @@ class Lanes {
 
 function agentsInWords(agents) {
   const restarts = agents.reduce((sum, agent) => sum + agent.restarts, 0);
-  return `${agents.length} agents${restarts ? `, ${count(restarts)} restarts` : ""}`;
+  return `${agents.length} agents${restarts ? `, ${count(restarts)} restart${restarts === 1 ? "" : "s"}` : ""}`;
 }
 
 function tone(id, name) {

@@ -74,7 +74,7 @@ function show(answer) {
   }
   if (answer.at_ns > newest_ns || !newest_ns) renewed_ms = Date.now();
   newest_ns = answer.at_ns;
-  const ailing = bots.update(answer.now.bots, answer.targets_ns);
+  const ailing = bots.update(answer);
   history.add(answer);
   events.add(answer.events);
   headline.update(answer, ailing, events.kept);

@@ -8,8 +8,8 @@ const MARGIN = 4; // rows
 
 export class Table {
   /**
-   * `columns`: one for each th of the table's head, each {text(item), state?(item), value?(item)}: what a cell says, the
-   * class that colours it, and what it is sorted by (a th with a button sorts). `key(item)` names a row.
+   * `columns`: one for each th of the table's head, each {text(item), state?, value?, title?}: what a cell says, the
+   * class that colours it, what it is sorted by (a th with a button sorts), more to say on pointing at it. `key(item)` names a row.
    */
   constructor(table, columns, key, { sort = null, hold = false } = {}) {
     this.table = table;
@@ -70,7 +70,10 @@ export class Table {
     this.columns.forEach((column, i) => {
       const text = column.text(row.item);
       const state = column.state?.(row.item) ?? "";
-      if (row.texts[i] !== text) row.cells[i].textContent = row.texts[i] = text;
+      if (row.texts[i] !== text) {
+        row.cells[i].textContent = row.texts[i] = text;
+        if (column.title) row.cells[i].title = column.title(row.item);
+      }
       if (row.states[i] !== state) row.cells[i].className = `${column.kind ?? ""} ${(row.states[i] = state)}`;
     });
   }

@@ -114,8 +114,8 @@ class StandIn:
         return self._newest
 
     def happens(self, kind: str, level: str, text: str) -> None:
-        """Something that stands among the events from the next answer on."""
-        self.events.append({"at_ns": self._at_ns(self.newest), "kind": kind, "level": level, "text": text})
+        """Something that stands among the events from the next answer on: in a second that nobody has asked for yet."""
+        self.events.append({"at_ns": self._at_ns(self.newest + 1), "kind": kind, "level": level, "text": text})
         del self.events[:-EVENTS_KEPT]
 
     def bot(self, i: int) -> dict[str, Any]:
@@ -133,6 +133,7 @@ class StandIn:
             "p50_ns": round(p50),
             "p99_ns": round(p50 * 5.2 * noise(name, second)),
             "p999_ns": round(p50 * 17 * noise(name, second)),
+            "filled": 0,
             "gaps": {},
             "lost": {},
             "report_age_ns": round(0.5e9 * noise(name, second)),
