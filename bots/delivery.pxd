@@ -64,7 +64,9 @@ cdef class Delivery:
     cdef readonly Histogram wire, total, handler
     cdef readonly Samples samples           # of when ticks were here
     cdef public int64_t offset_ns           # this host's clock minus the feed's; all that is measured is by the feed's
-    cdef readonly uint64_t gil_ns           # awake, and waiting for the GIL
+    cdef uint64_t gil_cycles                # awake, and waiting for the GIL,
+    cdef uint64_t began_cycles, began_ns    # and since when, by counter and clock
+    cdef uint64_t gil_told_ns
     cdef readonly Tick current      # given to a callback last
     cdef uint64_t due_at            # wall ns: when look() has something to do
     cdef uint64_t look_at           # likewise, hooks.look()

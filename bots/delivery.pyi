@@ -37,7 +37,6 @@ class Delivery:
     handler: Histogram
     samples: Samples
     offset_ns: int
-    gil_ns: int
     recovery: Recovery
     current: Tick | None
     def __init__(
@@ -72,6 +71,8 @@ class Delivery:
     def frames(self) -> int: ...
     @property
     def attached(self) -> bool: ...
+    @property
+    def gil_ns(self) -> int: ...
     @property
     def transport(self) -> str: ...
     @property
