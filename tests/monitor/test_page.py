@@ -56,7 +56,7 @@ def test_it_loads_from_here_alone_and_without_complaint(tmp_path: Path) -> None:
     async def body() -> None:
         server = StandIn(bots_count=5, symbols=30)
         async with opened(tmp_path, server) as browser:
-            await polled(server, browser, 3)
+            await polled(server, browser)
             assert all(url.startswith(server.url) for url in browser.requests), browser.requests
             assert await browser.text("#feed") == "main"
             assert await browser.text("#health") == "Well"
@@ -72,7 +72,6 @@ def test_what_happens_is_seen(tmp_path: Path) -> None:
         server = StandIn(bots_count=20, symbols=30)
         async with opened(tmp_path, server) as browser:
             name = server.bot(7)["bot"]
-            assert f"{name}ok" not in await browser.text("#bots-table tbody tr")
             server.bots[name] = {"lag_ns": 700_000_000, "lost": {"overrun": 12}}
             server.bots[server.bot(3)["bot"]] = {"report_age_ns": 8_000_000_000}
             server.bots[server.bot(5)["bot"]] = {"filled": 31}
@@ -138,7 +137,7 @@ def test_it_asks_only_while_it_is_seen(tmp_path: Path) -> None:
             await browser.hide()
             await browser.shows("document.hidden")
             asked = server.polls
-            await asyncio.sleep(2.5)
+            await asyncio.sleep(1.7)
             assert server.polls <= asked + 1
             await browser.unhide()
             await polled(server, browser)
@@ -263,8 +262,8 @@ def test_200_bots_and_10_000_symbols(tmp_path: Path, capsys: pytest.CaptureFixtu
         async with opened(tmp_path, server) as browser:
             paint = await browser.shows("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
             before = await browser.metrics()
-            await asyncio.sleep(4)
-            busy = ((await browser.metrics())["TaskDuration"] - before["TaskDuration"]) / 4
+            await asyncio.sleep(3)
+            busy = ((await browser.metrics())["TaskDuration"] - before["TaskDuration"]) / 3
             server.per_poll = 1  # from here on its clock goes with the page's
             await browser.hurry(5)
             nodes, heap = (await browser.metrics())["Nodes"], await browser.heap()
