@@ -23,7 +23,7 @@ from feed.errors import AddressInUse, ConfigError, HostError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["IPC_PATH_MAX", "Endpoint", "bind_error", "holder", "in_use", "parse_endpoint", "refuse_taken"]
+__all__ = ["IPC_PATH_MAX", "Endpoint", "bind_error", "holder", "in_use", "is_address", "parse_endpoint", "refuse_taken"]
 
 IPC_PATH_MAX = 107
 """Bytes a unix socket's path may have (sun_path is 108 with its NUL, unix(7))."""
@@ -178,7 +178,7 @@ def _listening_inodes(host: str, port: int) -> set[str]:
             if columns[3] != listening or int(hex_port, 16) != port or len(address) != width:
                 continue
             bound = _address(address)
-            if bound in {"0.0.0.0", "::"} or wanted in {"*", "0.0.0.0", "::", bound} or not _is_address(wanted):
+            if bound in {"0.0.0.0", "::"} or wanted in {"*", "0.0.0.0", "::", bound} or not is_address(wanted):
                 found.add(columns[9])
     return found
 
@@ -201,7 +201,8 @@ def _address(digits: str) -> str:
     return socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw)
 
 
-def _is_address(host: str) -> bool:
+def is_address(host: str) -> bool:
+    """Is it a number, such as 127.0.0.1 or ::1, and no name?"""
     try:
         ipaddress.ip_address(host)
     except ValueError:

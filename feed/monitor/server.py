@@ -8,7 +8,6 @@ once a second; whatever it answers is of the last look, but for `/healthz`, whic
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import socket
 from typing import TYPE_CHECKING, Final, Self
@@ -28,7 +27,7 @@ from feed.monitor.reading import Probe
 from feed.monitor.recent import EVERY_NS, Recent
 from feed.monitor.targets import service_targets
 from feed.monitor.windows import Windows
-from feed.ports import Endpoint, bind_error, parse_endpoint
+from feed.ports import Endpoint, bind_error, is_address, parse_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +168,7 @@ class Monitor:
     async def _refuse_strange_hosts(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """A page from elsewhere may have its name lead here (DNS rebinding) and then read what we answer."""
         host = request.headers.get("Host")
-        if host is None or _host_of(host) in self._hosts or _is_address(_host_of(host)):
+        if host is None or _host_of(host) in self._hosts or is_address(_host_of(host)):
             return await handler(request)
         raise web.HTTPForbidden(text=f"Not known here as {host}: use the IP address, or the name in {WHERE}\n")
 
@@ -220,11 +219,3 @@ def _host_of(header: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.rpartition(":")[0] if ":" in host else host
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
