@@ -49,6 +49,8 @@ class _Sample(NamedTuple):
     ticks_per_s: float | None
     stages: dict[tuple[str, str], tuple[float | None, ...]]
     """Of this second alone: by stage and transport, in the order of _SERIES."""
+    gaps: int
+    """That bots have met in this second."""
 
 
 class Recent:
@@ -69,10 +71,16 @@ class Recent:
     def put(self, reading: Reading) -> None:
         """Take the next reading, whose histograms are in the windows already."""
         before, self._reading, self._now = self._reading, reading, None
+        gaps = {} if before is None else {bot["bot"]: bot["gaps"] for bot in self._parts["bots"]}
         self._symbols.put(reading.steady_ns)
         self._parts = self._present(before, reading)
         self._samples.append(
-            _Sample(reading.at_ns, _ticks_per_s(before, reading), _of_this_second(self._windows, reading))
+            _Sample(
+                reading.at_ns,
+                _ticks_per_s(before, reading),
+                _of_this_second(self._windows, reading),
+                0 if before is None else _met(gaps, self._parts["bots"]),
+            )
         )
         watched = {**self._parts, "targets_ns": self._targets_ns}
         self._events += self._changes.put(reading.at_ns, reading.steady_ns, watched)
@@ -152,6 +160,7 @@ class Recent:
             "health": {"status": verdict["status"], "ills": verdict["ills"]},
             **self._parts,
             "bots": self._bots(reading),
+            "gaps_15m": sum(sample.gaps for sample in self._samples),
             "readers": [reader._asdict() for reader in reading.log.readers] if reading.log is not None else [],
             "refused": reading.refused,
         }
@@ -234,6 +243,15 @@ def _of_this_second(windows: Windows, reading: Reading) -> dict[tuple[str, str],
         p50, _, p99, p999 = one.values_ns or (None,) * 4
         sample[stage, transport] = (p50, p99, p999, one.max_ns, one.n)
     return sample
+
+
+def _met(before: Mapping[str, Mapping[str, int]], bots: Iterable[Mapping[str, Any]]) -> int:
+    """Gaps of `bots` that were not there `before`, by bot and cause; a count that fell began anew."""
+    met = 0
+    for bot in bots:
+        was = before.get(bot["bot"], {})
+        met += sum(n - was.get(cause, 0) if n >= was.get(cause, 0) else n for cause, n in bot["gaps"].items())
+    return met
 
 
 def _columns(samples: list[_Sample]) -> dict[str, dict[str, dict[str, list[float | None]]]]:

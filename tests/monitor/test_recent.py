@@ -149,6 +149,7 @@ def test_fifteen_minutes_are_kept(fake_feed: FakeFeed, watched: Watched) -> None
     assert len(found["times_ns"]) == len(found["stages"]["wire"]["tcp"]["max_ns"]) == SAMPLES
     assert found["stages"]["wire"]["tcp"]["max_ns"][-1] == SAMPLES + 19
     assert found["times_ns"][-1] - found["times_ns"][0] == (SAMPLES - 1) * S
+    assert found["now"]["gaps_15m"] == SAMPLES // 2
     assert len(found["events"]) <= EVENTS
     assert found["events"][-1]["at_ns"] > found["events"][0]["at_ns"] > found["times_ns"][0] - 20 * S
 

@@ -6,7 +6,6 @@ import { Table } from "./tables.js";
 import { UNKNOWN, clock, count, duration, quantile, rate, share, times, total } from "./units.js";
 
 const WINDOWS = ["10s", "1m", "15m"];
-const GAPS_OVER_NS = 900e9;
 
 export class Headline {
   constructor() {
@@ -19,8 +18,8 @@ export class Headline {
     this.lanes = { 0.5: new Lanes(at("p50")), 0.99: new Lanes(at("p99")) };
   }
 
-  /** `ailing`: how many bots are {silent, lagging, slow, filling}; `events` of the last 15 minutes. */
-  update(answer, ailing, events) {
+  /** `ailing`: how many bots are {silent, lagging, slow, filling}. */
+  update(answer, ailing) {
     const { now, targets_ns: targets } = answer;
     const well = now.health.status === "well";
     put("feed", answer.feed);
@@ -59,12 +58,11 @@ export class Headline {
     put("bots-ill", ill.join(", ") || (now.bots.length ? "all keep up" : "none has reported"));
     tone("tile-bots", ailing.silent || ailing.lagging ? "bad" : ailing.slow || ailing.filling ? "warn" : now.bots.length ? "good" : "");
 
-    const gaps = events.filter((event) => event.kind === "gap" && event.at_ns >= answer.at_ns - GAPS_OVER_NS).length;
     const ever = now.bots.reduce((sum, bot) => sum + total(bot.gaps), 0);
     const lost = now.bots.reduce((sum, bot) => sum + total(bot.lost), 0);
-    put("gaps", count(gaps));
+    put("gaps", count(now.gaps_15m));
     put("gaps-ever", `since the start: ${count(ever)}, ${count(lost)} ticks lost`);
-    tone("tile-gaps", gaps ? "warn" : "good");
+    tone("tile-gaps", now.gaps_15m ? "warn" : "good");
     document.title = `${well ? "" : "ILL "}${answer.feed}: ${rate(per_s)}/s – tickcast`;
   }
 }

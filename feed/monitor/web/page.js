@@ -77,7 +77,7 @@ function show(answer) {
   const ailing = bots.update(answer);
   history.add(answer);
   events.add(answer.events);
-  headline.update(answer, ailing, events.kept);
+  headline.update(answer, ailing);
   detail.update(answer);
   drawCharts(answer);
 }

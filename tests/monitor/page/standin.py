@@ -194,6 +194,7 @@ class StandIn:
                 "errors": {},
                 "missing": {},
             },
+            "gaps_15m": sum(sum(bot["gaps"].values()) for bot in self.bots.values() if "gaps" in bot),
             "agents": [
                 {
                     "agent": name,
