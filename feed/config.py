@@ -10,6 +10,7 @@ To add a table: write its struct, give FeedConfig a field, document its keys in 
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 import tomllib
@@ -21,11 +22,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from feed import roll, tables
+from feed import classes, roll, tables
 from feed.errors import ConfigError
 from feed.logging import Format, Level  # noqa: TC001 - msgspec reads annotations when it runs
 from feed.ports import Endpoint, parse_endpoint
 from feed.position import Position
+from feed.trading_day import date_of_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,10 +38,13 @@ __all__ = [
     "ControlConfig",
     "FeedConfig",
     "FeedTable",
+    "ItchConfig",
     "LatencyConfig",
     "LogConfig",
     "MonitorConfig",
     "PublishConfig",
+    "PushConfig",
+    "PythonConfig",
     "ReplayConfig",
     "SimConfig",
     "SourceConfig",
@@ -137,12 +142,11 @@ class SimConfig(_KindTable, frozen=True, kw_only=True, tag="sim"):
     crossed: bool = False
 
 
-class _PlayedTable(_KindTable, frozen=True, kw_only=True):
-    """Base of sources that play what was recorded. Empty ``schemas`` (and ``symbols``) is all of them."""
+class _PacedTable(_KindTable, frozen=True, kw_only=True):
+    """Base of sources that play what was recorded."""
 
     speed: Speed = "1"
     loop: bool = False
-    schemas: list[SchemaWord] = []
 
     def __post_init__(self) -> None:
         if self.speed != "max":  # 10, 10.0 and "10" are the same setting, so they must compare equal
@@ -152,6 +156,12 @@ class _PlayedTable(_KindTable, frozen=True, kw_only=True):
     def factor(self) -> float:
         """How many times faster than recorded; inf is as fast as possible."""
         return math.inf if self.speed == "max" else float(self.speed)
+
+
+class _PlayedTable(_PacedTable, frozen=True, kw_only=True):
+    """Base of sources that play normalised records. Empty ``schemas`` (and ``symbols``) is all of them."""
+
+    schemas: list[SchemaWord] = []
 
 
 class ReplayConfig(_PlayedTable, frozen=True, kw_only=True, tag="replay"):
@@ -171,7 +181,36 @@ class ArchiveReplayConfig(_PlayedTable, frozen=True, kw_only=True, tag="archive"
     epoch: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
 
 
-SourceConfig = SimConfig | ReplayConfig | ArchiveReplayConfig
+class ItchConfig(_PacedTable, frozen=True, kw_only=True, tag="itch"):
+    """[source.NAME] kind = "itch": files of Nasdaq TotalView-ITCH 5.0. Empty ``schemas``: all but book and order."""
+
+    files: Annotated[list[str], "a list of ITCH files"]
+    schemas: list[Literal["quote", "trade", "status", "definition", "book", "order"]] = []
+    symbols: list[str] = []
+    date: Annotated[str, msgspec.Meta(pattern=r"^(\d{4}-\d{2}-\d{2})?\Z"), '"" or a date such as "2020-01-30"'] = ""
+    market: Literal["XNAS", "XBOS", "XPSX"] = "XNAS"
+
+
+class PushConfig(_KindTable, frozen=True, kw_only=True, tag="push"):
+    """[source.NAME] kind = "push": your own processes (feed.push). ``endpoint`` "" is a socket by the log; ``tcp``
+    another besides. ``window``: bytes that one pusher may have without acknowledgement; ``topics``: as many as all may
+    name."""
+
+    endpoint: str = ""
+    tcp: str = ""
+    window: Size = "4MiB"
+    topics: Annotated[int, msgspec.Meta(ge=1, le=1 << 24)] = 65_536
+
+
+class PythonConfig(_KindTable, frozen=True, kw_only=True, tag="python"):
+    """[source.NAME] kind = "python:package.module:Class": a class of your own (feed.sources.Source); the table's other
+    keys are its constructor's arguments, ``settings`` here."""
+
+    class_: Annotated[str, 'kind = "python:package.module:Class"'] = msgspec.field(name="class")
+    settings: Annotated[dict[str, Any], "the arguments of the class"] = {}
+
+
+SourceConfig = SimConfig | ReplayConfig | ArchiveReplayConfig | ItchConfig | PushConfig | PythonConfig
 
 
 class LogConfig(_Table, frozen=True, kw_only=True):
@@ -418,6 +457,7 @@ def _resolve(
     if root := environ.get("TICKCAST_LOG_ROOT"):  # the bots' name for log.root; everything else has two underscores
         settings.insert(0, (("log", "root"), tables.Given(root, "TICKCAST_LOG_ROOT: ", text=True)))
     errors += filter(None, [tables.put(document, key, given) for key, given in settings])
+    _fold_python(document)
     config = tables.build(FeedConfig, document, "", errors)
     if config is None:
         return None, errors
@@ -430,7 +470,31 @@ def _derived(config: FeedConfig) -> FeedConfig:
     log = msgspec.structs.replace(config.log, root=config.log.root or DEFAULT_ROOT)
     config = msgspec.structs.replace(config, log=log)
     publish = {name: _with_endpoint(name, each, config.directory) for name, each in config.publish.items()}
-    return msgspec.structs.replace(config, publish=publish)
+    source = {name: _with_entrance(each, config.directory) for name, each in config.source.items()}
+    return msgspec.structs.replace(config, publish=publish, source=source)
+
+
+def _fold_python(document: tables.Document) -> None:
+    """Tables of kind "python:..." as the struct has them: the class, and all other keys as its settings."""
+    sources = document.get("source")
+    if not isinstance(sources, dict):
+        return
+    for name, table in sources.items():
+        kind = table.get("kind") if isinstance(table, dict) else None
+        if not isinstance(kind, tables.Given) or not str(kind.value).startswith("python:"):
+            continue
+        settings = tables.plain({key: value for key, value in table.items() if key != "kind"})
+        sources[name] = {
+            "kind": tables.Given("python", kind.origin),
+            "class": tables.Given(kind.value.removeprefix("python:"), kind.origin),
+            "settings": tables.Given(settings, kind.origin),
+        }
+
+
+def _with_entrance(source: SourceConfig, directory: Path) -> SourceConfig:
+    if not isinstance(source, PushConfig):
+        return source
+    return msgspec.structs.replace(source, endpoint=source.endpoint or f"ipc://{directory}/push")
 
 
 def _with_endpoint(name: str, publisher: PublishConfig, directory: Path) -> PublishConfig:
@@ -492,6 +556,11 @@ def _endpoint_faults(config: FeedConfig, where: Callable[[str], str]) -> Iterato
         texts[f"publish.{name}.endpoint"] = publisher.endpoint
         if publisher.firehose:
             texts[f"publish.{name}.firehose"] = publisher.firehose
+    for name, source in config.source.items():
+        if isinstance(source, PushConfig):
+            texts[f"source.{name}.endpoint"] = source.endpoint
+            if source.tcp:
+                texts[f"source.{name}.tcp"] = source.tcp
     known: dict[str, Endpoint] = {}
     for key, text in texts.items():
         try:
@@ -521,6 +590,16 @@ def _source_faults(config: FeedConfig, where: Callable[[str], str]) -> Iterator[
                     yield ConfigError("no such file", expected="a DBN file", found=repr(file), where=key)
         elif isinstance(source, ArchiveReplayConfig):
             yield from _played_archive_faults(config, f"source.{name}", source, where)
+        elif isinstance(source, ItchConfig):
+            yield from _itch_faults(f"source.{name}", source, where)
+        elif isinstance(source, PythonConfig):
+            try:
+                cls = classes.find(source.class_, where(f"source.{name}.kind"))
+                classes.settings_of(cls, source.settings, f"source.{name}")
+            except ConfigError as error:
+                yield error
+        elif isinstance(source, PushConfig):
+            yield from _push_faults(config, f"source.{name}", source, where)
     for (first, one), (second, other) in combinations(config.source.items(), 2):
         clash = _same_topics(one, other)
         if clash:
@@ -531,6 +610,49 @@ def _source_faults(config: FeedConfig, where: Callable[[str], str]) -> Iterator[
                 where=where(f"source.{second}"),
                 remedy="Leave one out, or run it as a feed of its own with another feed.name",
             )
+
+
+def _itch_faults(table: str, source: ItchConfig, where: Callable[[str], str]) -> Iterator[ConfigError]:
+    key = where(f"{table}.files")
+    if not source.files:
+        yield ConfigError("names no file", expected="at least one ITCH file", found="[]", where=key)
+    for file in source.files:
+        if not Path(file).is_file():
+            yield ConfigError("no such file", expected="an ITCH file", found=repr(file), where=key)
+        elif date_of_name(Path(file).name) is None and not source.date:
+            yield ConfigError(
+                "nothing says of which day the file is",
+                expected="a name such as 01302020.NASDAQ_ITCH50, or a date",
+                found=repr(file),
+                where=where(f"{table}.date"),
+            )
+    if source.date:
+        try:
+            datetime.date.fromisoformat(source.date)
+        except ValueError:
+            yield ConfigError(
+                "not a date", expected="such as 2020-01-30", found=repr(source.date), where=where(f"{table}.date")
+            )
+
+
+def _push_faults(
+    config: FeedConfig, table: str, source: PushConfig, where: Callable[[str], str]
+) -> Iterator[ConfigError]:
+    if not 1 << 16 <= size_bytes(source.window) <= 1 << 30:
+        yield ConfigError(
+            "not a window", expected="64KiB to 1GiB", found=repr(source.window), where=where(f"{table}.window")
+        )
+    if source.topics > config.log.max_topics:
+        yield ConfigError(
+            "more topics than the log has room for",
+            expected=f"at most log.max_topics, {config.log.max_topics:,}",
+            found=f"{source.topics:,}",
+            where=where(f"{table}.topics"),
+        )
+    if source.tcp and not source.tcp.startswith("tcp://"):
+        yield ConfigError(
+            "not a TCP address", expected='"tcp://HOST:PORT"', found=repr(source.tcp), where=where(f"{table}.tcp")
+        )
 
 
 def _played_archive_faults(
@@ -600,4 +722,9 @@ def _same_topics(one: SourceConfig, other: SourceConfig) -> str | None:
             if mine and theirs and not set(mine) & set(theirs):
                 return None
         return f"the archive {one.path}" if Path(one.path).resolve() == Path(other.path).resolve() else None
+    if isinstance(one, ItchConfig) and isinstance(other, ItchConfig):
+        for mine, theirs in ((one.schemas, other.schemas), (one.symbols, other.symbols)):
+            if mine and theirs and not set(mine) & set(theirs):
+                return None
+        return "the stocks of its files"
     return None

@@ -7,8 +7,10 @@
     ├── PeerError            what somebody sent us is wrong; we count it and go on where we can
     │   ├── WireError        bytes that are no tickcast frame
     │   ├── SourceError      a file or a venue that breaks its own format
-    │   └── ControlError     a control request that was refused or not answered
-    │       └── ControlRefused   it was sound, but it is too much
+    │   ├── ControlError     a control request that was refused or not answered
+    │   │   └── ControlRefused   it was sound, but it is too much
+    │   └── PushError        a feed that refused what was pushed, or can't be pushed to
+    │       └── PushBehind   it does not keep up, or is not there
     └── HostError            this machine or this process cannot do what is needed
         ├── LogError         the tick log in shared memory
         │   ├── LogBusy      another writer holds it
@@ -37,6 +39,8 @@ __all__ = [
     "LogMissing",
     "LogSpace",
     "PeerError",
+    "PushBehind",
+    "PushError",
     "SourceError",
     "StoreError",
     "SymbolError",
@@ -109,6 +113,14 @@ class ControlRefused(ControlError):
     def __init__(self, limit: str, what: str, **parts: object) -> None:
         super().__init__(what, **parts)  # type: ignore[arg-type]
         self.limit = limit
+
+
+class PushError(PeerError):
+    """A feed refused what was pushed to it, or can't be pushed to."""
+
+
+class PushBehind(PushError):
+    """A feed that does not keep up, or is not there: as much as may be waits for it already."""
 
 
 class StaleData(TickcastError):

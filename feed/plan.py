@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from feed.config import LOG_SEGMENTS, ArchiveReplayConfig, SimConfig, size_bytes
+from feed.config import LOG_SEGMENTS, ArchiveReplayConfig, ItchConfig, PushConfig, PythonConfig, SimConfig, size_bytes
 from feed.ports import parse_endpoint
 
 if TYPE_CHECKING:
@@ -43,9 +43,19 @@ def _source(source: SourceConfig) -> str:
         rate = f"{source.rate:,.0f} ticks/s, {source.arrivals}" if source.rate else "flat out"
         length = f"{source.ticks:,} ticks" if source.ticks else "endless"
         return f"simulator: {source.symbols:,} symbols, {rate}, zipf {source.zipf:g}, seed {source.seed}, {length}"
+    if isinstance(source, PushConfig):
+        doors = " and ".join(_address(text) for text in (source.endpoint, source.tcp) if text)
+        return f"pushers at {doors}, each ≤ {source.window} ahead of the log, {source.topics:,} topics"
+    if isinstance(source, PythonConfig):
+        given = ", ".join(f"{key} = {value!r}" for key, value in source.settings.items())
+        return f"{source.class_}({given})"
     speed = "as fast as possible" if source.speed == "max" else f"{source.speed} times as recorded"
-    what = ", ".join(source.schemas) or "all schemas"
+    normal = "all but book and order" if isinstance(source, ItchConfig) else "all schemas"
+    what = ", ".join(source.schemas) or normal
     again = ", again and again" if source.loop else ""
+    if isinstance(source, ItchConfig):
+        symbols = ", ".join(source.symbols) or "all symbols"
+        return f"{source.market} ITCH: {', '.join(source.files)} ({symbols}, {what}), {speed}{again}"
     if isinstance(source, ArchiveReplayConfig):
         part = f"{source.from_ or 'its beginning'} to {source.to or 'its end'}"
         symbols = ", ".join(source.symbols) or "all symbols"

@@ -31,7 +31,17 @@ from typing import TYPE_CHECKING, cast
 
 from feed import agent, scheduling
 from feed.clock import now_ns
-from feed.config import ArchiveReplayConfig, FeedConfig, SimConfig, duration_ns, from_json, size_bytes
+from feed.config import (
+    ArchiveReplayConfig,
+    FeedConfig,
+    ItchConfig,
+    PushConfig,
+    PythonConfig,
+    SimConfig,
+    duration_ns,
+    from_json,
+    size_bytes,
+)
 from feed.errors import AddressInUse, ArchiveBusy, CallerError, HostError, LogBusy, LogSpace, TickcastError
 from feed.log.observer import log_figures
 from feed.logging import configure
@@ -127,6 +137,18 @@ def _sources(config: FeedConfig, counters: Counters) -> list[Callable[[Sink], So
                 from feed.sources.archive import ArchiveReplay
 
                 return lambda sink: ArchiveReplay(name, settings, sink, counters)
+            case ItchConfig():
+                from feed.sources.itch import ItchDays
+
+                return lambda sink: ItchDays(name, settings, sink, counters)
+            case PushConfig():
+                from feed.sources.push import Push
+
+                return lambda sink: Push(name, settings, sink, counters, directory=config.directory)
+            case PythonConfig():
+                from feed.sources.own import Own
+
+                return lambda sink: Own(name, settings, sink, counters)
             case _:
                 from feed.sources.replay import Replay
 
@@ -265,6 +287,9 @@ def _announce(feed: Feed) -> None:
         return
     log.info("feed %s: %s", config.feed.name, ", ".join(f"{n} ({s.kind})" for n, s in config.source.items()))
     log.info("log: %s in %s", config.log.bytes, config.directory)
+    for name, source in config.source.items():
+        if isinstance(source, PushConfig):
+            log.info("source.%s: %s", name, ", ".join(_bound(feed, f"push.{name}", source.endpoint).split()))
     for name in config.publish:
         log.info("publish.%s: %s", name, _bound(feed, name, "not up yet"))
     log.info("bots: --feed %s", _bound(feed, "control", config.control.endpoint))

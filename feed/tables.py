@@ -20,7 +20,7 @@ import msgspec
 
 from feed.errors import ConfigError
 
-__all__ = ["Document", "Given", "allowed_text", "build", "overlays", "put", "where", "wrap"]
+__all__ = ["Document", "Given", "allowed_text", "build", "overlays", "plain", "put", "where", "wrap"]
 
 Document = dict[str, Any]
 T = TypeVar("T", bound=msgspec.Struct)
@@ -82,6 +82,11 @@ def put(document: Document, path: Sequence[str], given: Given) -> ConfigError | 
         )
     at[path[-1]] = given
     return None
+
+
+def plain(document: Document) -> dict[str, Any]:
+    """The values without where they came from."""
+    return {key: plain(item) if isinstance(item, dict) else item.value for key, item in document.items()}
 
 
 def where(document: Document, key: str) -> str:

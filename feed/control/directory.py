@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from feed.config import duration_ns
+from feed.config import PushConfig, duration_ns
 from feed.errors import ControlError, SymbolError
 from feed.ports import Endpoint, parse_endpoint
 from feed.wire.topics import Pattern
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from feed.config import FeedConfig
 
-__all__ = ["CHUNK", "SymbolIndex", "directory_answer", "transports"]
+__all__ = ["CHUNK", "SymbolIndex", "directory_answer", "entrances", "transports"]
 
 CHUNK = 1000
 """Symbols in one answer at most."""
@@ -116,6 +116,7 @@ def directory_answer(
         "archive": {"path": str(folder), "durable_seq": durable_seq} if (folder := config.archive_directory) else None,
         "heartbeat_ns": min((each["heartbeat_ns"] for each in offered), default=1_000_000_000),
         "transports": offered,
+        "push": entrances(config, bound),
     }
 
 
@@ -131,6 +132,16 @@ def transports(config: FeedConfig, bound: Mapping[str, str]) -> list[dict[str, A
         }
         for name, publisher in config.publish.items()
     ]
+
+
+def entrances(config: FeedConfig, bound: Mapping[str, str]) -> list[dict[str, str]]:
+    """Where the push sources of `config` listen: source and endpoint, the socket of this host first."""
+    found = []
+    for name, source in config.source.items():
+        if isinstance(source, PushConfig):
+            told = (bound.get(f"push.{name}") or f"{source.endpoint} {source.tcp}").split()
+            found += [{"source": name, "endpoint": _reachable(text)} for text in told]
+    return found
 
 
 def _reachable(text: str) -> str:

@@ -21,6 +21,7 @@ import orjson
 import zmq
 
 from feed import clock, ports
+from feed.config import PushConfig
 from feed.control.directory import SymbolIndex, directory_answer
 from feed.control.following import Following
 from feed.control.outbox import PEER_ANSWERS, Outbox
@@ -225,9 +226,10 @@ class Control:
         return self._log
 
     def _bound(self) -> dict[str, str]:
-        """What each publisher says it is bound to, by name."""
+        """What each publisher and each push source (push.NAME) says it is bound to, by name."""
         bound = {}
-        for name in self._config.publish:
+        pushers = (f"push.{name}" for name, source in self._config.source.items() if isinstance(source, PushConfig))
+        for name in (*self._config.publish, *pushers):
             with contextlib.suppress(OSError):
                 bound[name] = (self._directory / "endpoints" / name).read_text().strip()
         return bound

@@ -1,0 +1,1 @@
+"""Sources as users write them; a test runs each."""
