@@ -1,0 +1,79 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
+"""The records that one message of a venue makes, until the sink has taken them all.
+
+A message is dealt with at once and as a whole; a sink may be full in the midst of its records. So they wait here.
+"""
+
+from libc.string cimport memset
+
+
+cdef class Outbox:
+    """What a normaliser that turns messages into several records is made from."""
+
+    def take_ticks(self) -> list[tuple[int, int]]:
+        """(schema id, records the sink took since the last call), schemas without any left away."""
+        taken = []
+        cdef int i
+        for i in range(TC_SCHEMA_END):
+            if self.ticks[i]:
+                taken.append((i, self.ticks[i]))
+                self.ticks[i] = 0
+        return taken
+
+    cdef void empty(self) noexcept nogil:
+        self.count = self.given = 0
+        self.quotes_n = self.books_n = self.orders_n = 0
+
+    cdef void put(self, uint32_t topic, uint16_t schema, const void* record, uint32_t nbytes) noexcept nogil:
+        cdef outbox_entry* entry = &self.entries[self.count]
+        if topic == OUTBOX_REFUSED:
+            self.refused += 1
+        if topic >= OUTBOX_REFUSED:
+            return
+        entry.topic = topic
+        entry.schema = schema
+        entry.record = record
+        entry.nbytes = nbytes
+        self.count += 1
+
+    cdef tc_quote* next_quote(self) noexcept nogil:
+        cdef tc_quote* quote = &self.quotes[self.quotes_n]
+        if self.quotes_n == OUTBOX_EACH:
+            return NULL
+        self.quotes_n += 1
+        memset(quote, 0, sizeof(tc_quote))
+        quote.length = sizeof(tc_quote) // 4
+        quote.rtype = 1
+        return quote
+
+    cdef tc_book* next_book(self) noexcept nogil:
+        cdef tc_book* book = &self.books[self.books_n]
+        if self.books_n == OUTBOX_EACH:
+            return NULL
+        self.books_n += 1
+        memset(book, 0, sizeof(tc_book))
+        book.length = sizeof(tc_book) // 4
+        book.rtype = 10
+        return book
+
+    cdef tc_order* next_order(self) noexcept nogil:
+        cdef tc_order* order = &self.orders[self.orders_n]
+        if self.orders_n == OUTBOX_EACH:
+            return NULL
+        self.orders_n += 1
+        memset(order, 0, sizeof(tc_order))
+        order.length = sizeof(tc_order) // 4
+        order.rtype = 160
+        return order
+
+    cdef int64_t deliver(self, Sink sink, uint64_t ts_in, int64_t limit) noexcept nogil:
+        cdef int64_t n = 0
+        cdef const outbox_entry* entry
+        while self.given < self.count and n < limit:
+            entry = &self.entries[self.given]
+            if not sink.append(entry.topic, entry.record, entry.nbytes, ts_in, 0):
+                break
+            self.ticks[entry.schema] += 1
+            self.given += 1
+            n += 1
+        return n
