@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 AHEAD_S = {"ahead": 5.0, "behind": -3.0}
 
-ELSEWHERE = 'mount --bind "$1" /proc/sys/kernel/random/boot_id && exec faketime -f "$2" "${@:3}"'
+ELSEWHERE = """mount --bind "$1" /proc/sys/kernel/random/boot_id &&
+exec env LD_PRELOAD=/usr/\\$LIB/faketime/libfaketime.so.1 FAKETIME="$2" "${@:3}" """
 """Another boot id, so that it is another host's; and another clock."""
 
 
@@ -26,7 +27,9 @@ def bot(stage: Stage, name: str, tmp_path: Path) -> None:
         *("bash", "-c", ELSEWHERE, "bash", str(boot_id), f"{AHEAD_S[name]:+}s"),
     )
     command = ["bots", "run", COLLECTOR, "--symbols", "*", "--name", name, "--feed", stage.address]
-    stage.within(within, *command, FAKETIME_DONT_FAKE_MONOTONIC="1", COLLECT_TO=str(tmp_path / name))
+    stage.within(
+        within, *command, FAKETIME_DONT_FAKE_MONOTONIC="1", FAKETIME_DISABLE_SHM="1", COLLECT_TO=str(tmp_path / name)
+    )
 
 
 def reported(stage: Stage, name: str) -> dict[str, Any]:

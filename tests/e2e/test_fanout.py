@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import urllib.request
 from typing import TYPE_CHECKING
 
 import orjson
+from prometheus_client.parser import text_string_to_metric_families
 
 from feed.wire.topics import Pattern
 from tests.e2e.processes import wait_for
@@ -58,12 +58,14 @@ def every_view_tells_the_same(stage: Stage, ticks: dict[str, int]) -> None:
     page = urllib.request.urlopen(f"http://127.0.0.1:{stage.monitor_port}/metrics").read().decode()
     health = orjson.loads(urllib.request.urlopen(f"http://127.0.0.1:{stage.monitor_port}/healthz").read())
 
+    samples = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
+
     def metric(name: str, **labels: str) -> float:
-        inside = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
-        text = name + (f"{{{inside}}}" if labels else "")
-        found = re.search(rf"^{re.escape(text)} (\S+)$", page, re.M)
-        assert found, f"{text} in\n{page}"
-        return float(found[1])
+        return float(samples[name, *sorted(labels.items())])
 
     assert by_stat["log"]["next_seq"] - 1 == TICKS == metric("tickcast_log_ticks_total")
     assert sum(by_stat["sources"]["sim"]["ticks"].values()) == TICKS
