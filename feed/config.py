@@ -713,18 +713,22 @@ def _same_topics(one: SourceConfig, other: SourceConfig) -> str | None:
     if isinstance(one, SimConfig) and isinstance(other, SimConfig):
         return "the simulator's symbols"
     if isinstance(one, ReplayConfig) and isinstance(other, ReplayConfig):
-        if one.schemas and other.schemas and not set(one.schemas) & set(other.schemas):
-            return None
-        files = {Path(file).resolve() for file in one.files} & {Path(file).resolve() for file in other.files}
-        return f"the file {min(files)}" if files else None
+        return None if _apart(one.schemas, other.schemas) else _same_file(one.files, other.files)
     if isinstance(one, ArchiveReplayConfig) and isinstance(other, ArchiveReplayConfig):
-        for mine, theirs in ((one.schemas, other.schemas), (one.symbols, other.symbols)):
-            if mine and theirs and not set(mine) & set(theirs):
-                return None
+        if _apart(one.schemas, other.schemas) or _apart(one.symbols, other.symbols):
+            return None
         return f"the archive {one.path}" if Path(one.path).resolve() == Path(other.path).resolve() else None
     if isinstance(one, ItchConfig) and isinstance(other, ItchConfig):
-        for mine, theirs in ((one.schemas, other.schemas), (one.symbols, other.symbols)):
-            if mine and theirs and not set(mine) & set(theirs):
-                return None
-        return "the stocks of its files"
+        apart = _apart(one.schemas, other.schemas) or _apart(one.symbols, other.symbols)
+        return None if apart else _same_file(one.files, other.files)
     return None
+
+
+def _apart(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Have two choices nothing in common? Empty is all."""
+    return bool(one) and bool(other) and not set(one) & set(other)
+
+
+def _same_file(one: Sequence[str], other: Sequence[str]) -> str | None:
+    files = {Path(file).resolve() for file in one} & {Path(file).resolve() for file in other}
+    return f"the file {min(files)}" if files else None

@@ -84,8 +84,9 @@ cdef class Itch(Outbox):
 
     # Deal with one message of `n` bytes, the `sequence`th. Returns ITCH_*.
     cdef int apply(self, const uint8_t* message, uint32_t n, uint32_t sequence) noexcept nogil
-    # Call for the memory that a message will need.
+    # Call for the memory that a message will need: first its order and where its book is, later the best of the book.
     cdef void prefetch(self, const uint8_t* message, uint32_t n) noexcept nogil
+    cdef void prefetch_best(self, const uint8_t* message, uint32_t n) noexcept nogil
     # A part of the stream is missing: every book may be wrong.
     cdef void lost(self) noexcept nogil
 

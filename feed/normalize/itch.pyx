@@ -85,6 +85,8 @@ cdef extern from "feed/normalize/itch.h" nogil:
     ctypedef struct tc_itch_X:
         uint8_t reference[8]
         uint8_t shares[4]
+    ctypedef struct tc_itch_D:
+        uint8_t reference[8]
     ctypedef struct tc_itch_U:
         uint8_t reference[8]
         uint8_t new_reference[8]
@@ -328,19 +330,26 @@ cdef class Itch(Outbox):
         return ITCH_DONE
 
     cdef void prefetch(self, const uint8_t* message, uint32_t n) noexcept nogil:
-        cdef uint8_t kind = message[0] if n else 0
         cdef uint32_t locate
-        if kind != c"A" and kind != c"D" and kind != c"E" and kind != c"U" and kind != c"X" and kind != c"F" and kind != c"C":
+        if n < sizeof(tc_itch_D):      # the shortest that is about an order
             return
-        if n < sizeof(tc_itch_X):
-            if n < 19:
-                return
+        # Another type has other things where a reference would be; to call for memory in vain does no harm.
         locate = tc_be16((<const tc_itch_head*>message).locate)
         self.resting.prefetch(tc_be64((<const tc_itch_X*>message).reference))
-        if kind == c"U" and n == sizeof(tc_itch_U):
+        if n == sizeof(tc_itch_U):
             self.resting.prefetch(tc_be64((<const tc_itch_U*>message).new_reference))
         tc_prefetch(&self.symbols[locate])
         tc_prefetch(&self.resting.sides[2 * locate])
+
+    cdef void prefetch_best(self, const uint8_t* message, uint32_t n) noexcept nogil:
+        cdef const book_side* side
+        cdef int i
+        if n < sizeof(tc_itch_D):
+            return
+        side = &self.resting.sides[2 * tc_be16((<const tc_itch_head*>message).locate)]
+        for i in range(2):
+            if side[i].n:
+                tc_prefetch(&side[i].levels[side[i].n - 1])
 
     cdef void lost(self) noexcept nogil:
         cdef uint32_t i

@@ -23,7 +23,8 @@ cdef class ItchFrames:
     cdef uint8_t* bytes
     cdef size_t at                        # [at, end) is still to be read
     cdef size_t end
-    cdef size_t ahead                     # up to here memory has been called for
+    cdef size_t ahead                     # up to here memory has been called for,
+    cdef size_t near                      # up to here that of the best levels too
     cdef int64_t step                     # bytes of the message that waits for its turn; 0: none
     cdef bint ended
     cdef bint searching                   # where messages begin is not known

@@ -25,6 +25,7 @@ cdef enum:
     TIME_AT = 5
     HEAD_BYTES = 11
     AHEAD = 640                   # bytes in front of the message that is dealt with for which memory is called for
+    NEAR = 320
     UNKNOWN_MAX = 16              # unknown messages one behind the other before that is taken for damage
     NO = 0
     YES = 1
@@ -59,7 +60,7 @@ cdef class ItchFrames:
 
     def begin(self, pause_ns: int = 0, *, again: bool = False) -> None:
         """Another file. With `again` a second pass, due `pause_ns` after the last message of the first."""
-        self.at = self.end = self.ahead = 0
+        self.at = self.end = self.ahead = self.near = 0
         self.step = 0
         self.offset = 0
         self.ended = self.searching = False
@@ -71,7 +72,7 @@ cdef class ItchFrames:
         """Room for more bytes."""
         memmove(self.bytes, self.bytes + self.at, self.end - self.at)
         self.end -= self.at
-        self.at = self.ahead = 0
+        self.at = self.ahead = self.near = 0
         return memoryview(self._buffer)[self.end :]
 
     def filled(self, n: int) -> None:
@@ -153,9 +154,17 @@ cdef class ItchFrames:
         while self.ahead < self.at + AHEAD and self.ahead + 2 < self.end:
             length = tc_be16(self.bytes + self.ahead)
             if length == 0 or self.ahead + 2 + length > self.end:
-                return
+                break
             self.itch.prefetch(self.bytes + self.ahead + 2, length)
             self.ahead += 2 + length
+        if self.near < self.at:
+            self.near = self.at
+        while self.near < self.at + NEAR and self.near + 2 < self.ahead:
+            length = tc_be16(self.bytes + self.near)
+            if self.near + 2 + length > self.end:
+                break
+            self.itch.prefetch_best(self.bytes + self.near + 2, length)
+            self.near += 2 + length
 
     cdef uint64_t _time(self) noexcept nogil:
         """Of the next message, ns since 1970; of one without a time that of the last."""

@@ -2,8 +2,8 @@
 
 Files hold messages with their length before them, plain or gzip, and are played in the order given; one of another day
 begins with empty books. The day is what the name says (01302020.NASDAQ_ITCH50), else ``config.date``; its midnight in
-New York makes ts_event. A message's ts_in is the time it was due; at speed ``max`` nothing is ever due, and ts_in is when
-it came. What cannot be is counted by reason (:mod:`feed.normalize.itch`), ``lost_framing`` where a stretch of a file is
+New York makes ts_event. A message's ts_in is the time it was due; at speed ``max`` nothing is ever due, and ts_in is
+when it came. What cannot be is counted by reason (:mod:`feed.normalize.itch`), ``lost_framing`` where a stretch of a file is
 damaged. A file that breaks off gives all whole messages before that place, then ends; the next goes on.
 """
 
@@ -61,7 +61,7 @@ class ItchDays:
         self._clock = clock
         self._tally = Tally(counters, name)
         self._config = config
-        wanted = config.schemas or [word for word in SCHEMAS if word not in ON_REQUEST]
+        wanted = set(config.schemas) or set(SCHEMAS).difference(ON_REQUEST)
         self._schemas = [word if word in wanted else None for word in SCHEMAS]
         self._patterns = [Pattern(text) for text in config.symbols]
         self._itch = Itch(config.market)
@@ -69,6 +69,7 @@ class ItchDays:
         self._files = [(self._file(Path(path)), self._day(Path(path))) for path in config.files]
         self._stocks: dict[str, int] = {}
         self._at = -1
+        self._ended = False
         self._today: datetime.date | None = None
         self._done = self._pass_done = 0
         self._shown = (clock(), 0)
