@@ -1,8 +1,7 @@
 """Classes of a user's own, named "package.module:Class": found, and their constructor's settings looked at.
 
 The constructor's parameters are the keys that the table may have: one without a default is required, and one with a
-type is given a value of that type or none at all. A value that came as text (from the environment, --set) is read as
-that type.
+type is given a value of that type or none at all. Text is read as that type: the environment and --set know no other.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import importlib
 import inspect
 import os
 import sys
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 import msgspec
 
@@ -91,6 +90,8 @@ def settings_of(cls: type, given: Mapping[str, Any], where: str) -> dict[str, An
                 f"{label} has no such setting", expected=expected, found=repr(name), where=f"{where}.{name}"
             )
         kind = hints.get(name, Any)
+        if isinstance(value, str) and get_origin(kind) is list:
+            value = [part.strip() for part in value.split(",") if part.strip()]  # noqa: PLW2901
         try:
             made[name] = msgspec.convert(value, kind, strict=not isinstance(value, str))
         except (msgspec.ValidationError, TypeError) as error:

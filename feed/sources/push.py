@@ -98,6 +98,8 @@ class Push:
         self._pushers: dict[Pusher, bytes] = {}
         self._owed: set[Pusher] = set()
         """Who is to hear how far it is."""
+        self._held: dict[Pusher, int] = {}
+        """Whose welcome waits until what came before it is in the log, and the number of the hello."""
         self._asked: set[bytes] = set()
         """Routes that were told to say hello and have not yet."""
         self._done = self._refused = 0
@@ -131,6 +133,8 @@ class Push:
                 self._tally.ticks(BY_ID[schema_id].word, n)
         if self._owed:
             self._acknowledge()
+        if self._held:
+            self._welcome_held()
         return done
 
     def due_ns(self) -> int:
@@ -285,6 +289,9 @@ class Push:
             del self._routes[before]
             if pusher.session != heard.session:
                 self._tell(before, None, Kind.REPLACED)
+        if pusher.session != heard.session and pusher.received != pusher.committed:
+            # What the session before had on its way may be lost with this process: it is told where to go on afterwards.
+            self._held[pusher] = 0
         pusher.session = heard.session
         if heard.seq > pusher.received:  # this source's memory is younger than the pusher's
             pusher.committed = pusher.received = heard.seq
@@ -294,12 +301,22 @@ class Push:
         self._routes[route] = pusher
         self._pushers[pusher] = route
         self._asked.discard(route)
-        self._tell(route, pusher, Kind.WELCOME, heard.records & 0xFF)
+        if pusher in self._held:
+            self._held[pusher] = heard.records & 0xFF
+        else:
+            self._tell(route, pusher, Kind.WELCOME, heard.records & 0xFF)
+
+    def _welcome_held(self) -> None:
+        for pusher in [each for each in self._held if each.received == each.committed]:
+            hello = self._held.pop(pusher)
+            if (route := self._pushers.get(pusher)) is not None:
+                self._tell(route, pusher, Kind.WELCOME, hello)
 
     def _drop_forgotten(self) -> None:
         for pusher in [each for each in self._pushers if self._memory.pushers.get(each.name) is not each]:
             del self._routes[self._pushers.pop(pusher)]
             self._owed.discard(pusher)
+            self._held.pop(pusher, None)
 
     def _acknowledge(self) -> None:
         """Tell everybody who is owed it how far it is. Who can't be told now is told with the next, or says hello."""
