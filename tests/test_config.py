@@ -55,7 +55,7 @@ def test_every_key_stands_in_the_example_with_its_default_and_a_comment() -> Non
             assert part in found, f"config/feed.toml lacks {'.'.join(key)}"
             found = found[part]
         assert found == value, ".".join(key)
-    for kind in (config.ReplayConfig, config.ArchiveReplayConfig, config.PushConfig):
+    for kind in (config.ReplayConfig, config.ItchConfig, config.ArchiveReplayConfig, config.PushConfig):
         for field in msgspec.structs.fields(kind):
             key = field.encode_name
             assert re.search(rf"^{key} = ", commented, re.M), f"config/feed.toml lacks {key} of {kind.__name__}"

@@ -75,6 +75,7 @@ cdef class Itch(Outbox):
     cdef uint64_t time            # ns since midnight, of the last message
     cdef uint64_t ts              # ns since 1970, of the last message
     cdef uint32_t sequence        # of the message that is dealt with
+    cdef bint remembers           # a trade
     cdef bint again               # topics may hold something of an earlier day
     cdef uint16_t publisher
     cdef char letter              # of the market, in operational halts

@@ -208,7 +208,9 @@ cdef class Itch(Outbox):
             if self.symbols[i].stock:
                 self.again = True
             memset(&self.symbols[i], 0, sizeof(itch_symbol))
-        memset(self.trades, 0, TRADES * sizeof(itch_trade))
+        if self.remembers:             # else these pages have never been touched
+            memset(self.trades, 0, TRADES * sizeof(itch_trade))
+            self.remembers = False
         self.resting.clear()
 
     @property
@@ -560,6 +562,7 @@ cdef class Itch(Outbox):
 
     cdef void _remember(self, uint64_t match, uint32_t locate, char side, int64_t price, uint32_t size) noexcept nogil:
         cdef itch_trade* trade = &self.trades[match & (TRADES - 1)]
+        self.remembers = True
         trade.match = match
         trade.price = price
         trade.size = size

@@ -2,9 +2,9 @@
 """A stream of ITCH messages, each with its length in two bytes before it (Nasdaq's BinaryFILE), onto a sink, each message's
 records when it is due (schedule.pxd).
 
-A length that is damaged would make noise of everything behind it. So where a message is none that is known, those after
-it are looked at; if they are none either, the next place is searched where two known ones lie one behind the other. What
-lies between is lost, which is counted, and every book may be wrong from there on.
+A length that is damaged would make noise of everything behind it. So where a message is none that is known, the one after
+it, or after others of its type and length, must be known; else the next place is searched where two known ones lie one
+behind the other. What lies between is lost, which is counted, and every book may be wrong from there on.
 """
 
 from libc.string cimport memmove
@@ -26,7 +26,8 @@ cdef enum:
     HEAD_BYTES = 11
     AHEAD = 640                   # bytes in front of the message that is dealt with for which memory is called for
     NEAR = 320
-    UNKNOWN_MAX = 16              # unknown messages one behind the other before that is taken for damage
+    UNKNOWN_MAX = 64              # unknown messages of one type behind each other before that is taken for damage
+    LENGTH_MAX = 127              # of an unknown message; the longest known one has 50 bytes
     NO = 0
     YES = 1
     PERHAPS = 2                   # more bytes would tell
@@ -34,7 +35,7 @@ cdef enum:
 cdef uint64_t DAY_NS = 86_400_000_000_000
 
 BUFFER_BYTES = 2 << 20
-BUFFER_BYTES_MIN = 2 << 20        # holds UNKNOWN_MAX messages of the greatest length
+BUFFER_BYTES_MIN = 1 << 16        # holds UNKNOWN_MAX messages of LENGTH_MAX several times over
 
 
 class Want(IntEnum):
@@ -184,6 +185,8 @@ cdef class ItchFrames:
             if left < 2:
                 return 0
             length = tc_be16(self.bytes + self.at)
+            if left == 2 and length:
+                return 0
             if not self.searching:
                 if length and left > 2 and tc_itch_length[self.bytes[self.at + 2]] == length:
                     return 2 + length if 2 + length <= left else 0
@@ -209,7 +212,8 @@ cdef class ItchFrames:
 
     cdef int _follows(self, size_t at) noexcept nogil:
         """Do messages lie from here on, the first unknown ones aside?"""
-        cdef uint32_t length
+        cdef uint32_t length, first = 0
+        cdef uint8_t kind = 0
         cdef int i
         for i in range(UNKNOWN_MAX):
             if at == self.end and self.ended:
@@ -217,7 +221,16 @@ cdef class ItchFrames:
             if at + 3 > self.end and not (self.ended and at + 2 == self.end):
                 return NO if self.ended else PERHAPS
             length = tc_be16(self.bytes + at)
-            if length and at + 2 < self.end and tc_itch_length[self.bytes[at + 2]] == length:
+            if length == 0:
+                at += 2
+                continue
+            if at + 2 >= self.end:
+                return NO
+            if tc_itch_length[self.bytes[at + 2]] == length:
                 return YES
+            if length > LENGTH_MAX or (first and (length != first or self.bytes[at + 2] != kind)):
+                return NO
+            first = length
+            kind = self.bytes[at + 2]
             at += 2 + length
         return NO

@@ -3,8 +3,8 @@
 Files hold messages with their length before them, plain or gzip, and are played in the order given; one of another day
 begins with empty books. The day is what the name says (01302020.NASDAQ_ITCH50), else ``config.date``; its midnight in
 New York makes ts_event. A message's ts_in is the time it was due; at speed ``max`` nothing is ever due, and ts_in is
-when it came. What cannot be is counted by reason (:mod:`feed.normalize.itch`), ``lost_framing`` where a stretch of a file is
-damaged. A file that breaks off gives all whole messages before that place, then ends; the next goes on.
+when it came. What cannot be is counted by reason (:mod:`feed.normalize.itch`), as ``lost_framing`` where a stretch of a
+file is damaged. A file that breaks off gives all whole messages before that place, then ends; the next goes on.
 """
 
 from __future__ import annotations
