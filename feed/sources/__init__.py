@@ -1,5 +1,5 @@
-"""Where ticks come from, one file each: sim, replay, archive, push, and yours. What a source is: `source`, and for
-yours `base`."""
+"""Where ticks come from, one file each: sim, replay, archive, itch, push, and yours. What a source is: `source`; for
+yours: `base`."""
 
 from feed.sources.base import Source
 
