@@ -90,10 +90,11 @@ def settings_of(cls: type, given: Mapping[str, Any], where: str) -> dict[str, An
                 f"{label} has no such setting", expected=expected, found=repr(name), where=f"{where}.{name}"
             )
         kind = hints.get(name, Any)
-        if isinstance(value, str) and get_origin(kind) is list:
+        text = isinstance(value, str)
+        if text and get_origin(kind) is list:
             value = [part.strip() for part in value.split(",") if part.strip()]  # noqa: PLW2901
         try:
-            made[name] = msgspec.convert(value, kind, strict=not isinstance(value, str))
+            made[name] = msgspec.convert(value, kind, strict=not text)
         except (msgspec.ValidationError, TypeError) as error:
             raise ConfigError(
                 f"not allowed for {label}",

@@ -39,6 +39,8 @@ def price_raw(value: str | Decimal | float | None) -> int:
         return UNDEF_PRICE
     if isinstance(value, bool):
         raise _no_price(value)
+    if isinstance(value, int) and abs(value) >= 10**_DIGITS_MAX:  # one that is long enough has no text
+        raise CallerError("a price is too large", expected="less than 9.2e9")
     try:
         exact = Decimal(str(value))
     except (ArithmeticError, ValueError):
