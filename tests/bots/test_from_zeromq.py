@@ -79,6 +79,21 @@ def test_what_one_has(tmp_path: Path) -> None:
         assert all(line.startswith("AAPL 420.0") for line in subscriber.says(r"AAPL 420\.0\d* 420\.08", 3))
 
 
+def test_the_publisher_pushes(tmp_path: Path) -> None:
+    (settings,) = re.findall(r"```toml\n(.*?)```", PAGE, re.S)
+    (tmp_path / "mine.toml").write_text(settings)
+    with processes.stage() as stage:
+        stage.up(stage.feed("run", tmp_path / "mine.toml", feed__processes="one"))
+        (tmp_path / "pusher.py").write_text(PROGRAMS["pusher"].replace("tcp://127.0.0.1:5550", stage.address))
+        pusher = Script((tmp_path / "pusher.py").read_text(), tmp_path / "pusher.py", stage.env)
+        try:
+            with running("sdk", tmp_path, "", stage) as subscriber:
+                lines = subscriber.says(r"AAPL 420\.0\d* 420\.08", 10)
+        finally:
+            pusher.end()
+    assert all(line.startswith("AAPL 420.0") for line in lines)
+
+
 @pytest.mark.parametrize("name", ["plain", "sdk"])
 def test_the_same_subscriber(name: str, tmp_path: Path, market: Stage) -> None:
     with running(name, tmp_path, f"tcp://127.0.0.1:{market.tcp_port}", market) as script:
@@ -112,7 +127,7 @@ def test_a_bot_that_is_looked_after(tmp_path: Path, market: Stage) -> None:
 
 
 def test_every_program_is_run_and_every_name_exists() -> None:
-    assert set(PROGRAMS) == {"publisher", "subscriber", "plain", "sdk", "careful", "bot"}
+    assert set(PROGRAMS) == {"publisher", "subscriber", "pusher", "plain", "sdk", "careful", "bot"}
     assert PAGE.count("```python") == len(PROGRAMS)
     parameters = Subscriber.__init__.__annotations__
     for option in set(re.findall(r"`(\w+)=[^`]*`", PAGE)):

@@ -25,6 +25,7 @@ from tests.e2e.processes import REPOSITORY, free_port, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.e2e.processes import Stage
 
@@ -66,15 +67,18 @@ def rejected(stage: Stage) -> dict[str, int]:
     return dict(stage.stat()["sources"].get("push", {"rejected": {}})["rejected"])
 
 
-@pytest.mark.parametrize("other", ["", "[source.sim]\nticks = 1\n"], ids=["straight into the log", "through a ring"])
-def test_a_killed_ingest_loses_nothing_and_doubles_nothing(other: str) -> None:
+@pytest.mark.parametrize(
+    ("other", "transport"),
+    [("", "shm"), ("[source.sim]\nticks = 1\n", "tcp")],
+    ids=["straight into the log", "through a ring"],
+)
+def test_a_killed_ingest_loses_nothing_and_doubles_nothing(other: str, transport: str) -> None:
     with processes.stage() as stage:
         file = stage.temporary / "feed.toml"
         file.write_text(f"[source.push]\n{other}")
         stage.up(stage.feed("run", file))
-        bots = [stage.bot(transport, transport, "*", "trade") for transport in ("shm", "tcp")]
-        for bot in bots:
-            wait_for(lambda bot=bot: "live" in bot.collected.states)  # type: ignore[misc]
+        bot = stage.bot("bot", transport, "*", "trade")
+        wait_for(lambda: "live" in bot.collected.states)
         pushed = 0
         with Pusher(stage.address, name="steady", timeout=30) as push:
             for round_ in range(2):
@@ -87,11 +91,10 @@ def test_a_killed_ingest_loses_nothing_and_doubles_nothing(other: str) -> None:
         ours = sorted((seq, struct.unpack_from("<I", record, 24)[0]) for name, ticks in there.items()
                       if name.startswith("trade.S") for seq, _, record in ticks)  # fmt: skip
         assert [size for _, size in ours] == list(range(1, pushed + 1))
-        for bot in bots:
-            bot.reaches(pushed)
-            got = {name: ticks for name, ticks in bot.collected.ticks.items() if name.startswith("trade.S")}
-            assert got == {name: ticks for name, ticks in there.items() if name.startswith("trade.S")}
-            assert bot.collected.gaps == []
+        bot.reaches(pushed)
+        got = {name: ticks for name, ticks in bot.collected.ticks.items() if name.startswith("trade.S")}
+        assert got == {name: ticks for name, ticks in there.items() if name.startswith("trade.S")}
+        assert bot.collected.gaps == []
 
 
 def test_a_killed_pusher_had_what_was_acknowledged(feed: Stage) -> None:
@@ -209,6 +212,27 @@ def test_a_name_belongs_to_the_last_who_took_it(feed: Stage) -> None:
     assert 3 not in sizes(feed, "DESK")
 
 
+def test_the_pages_program_pushes(feed: Stage, tmp_path: Path) -> None:
+    page = (REPOSITORY / "feed" / "sources" / "PUSH.md").read_text()
+    (program,) = re.findall(r"<!-- example plain -->\n```python\n(.*?)```\n<!-- end -->", page, re.S)
+    tcp = next(each["endpoint"] for each in feed.ask("directory")["push"] if each["endpoint"].startswith("tcp"))
+    file = tmp_path / "plain.py"
+    file.write_text(program.replace("tcp://127.0.0.1:5552", tcp))
+    for last in (10, 20):
+        said = subprocess.run(
+            [sys.executable, str(file)], capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+        assert said == f"committed {last} refused 0\n"
+    assert sizes(feed, "PLAIN") == [*range(1, 11)] * 2
+
+
+def test_a_process_that_pushes_has_nothing_of_the_daemon() -> None:
+    code = "import feed.push, sys; print(*sorted(m for m in sys.modules if m.split('.')[0] in ('feed', 'bots')))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    loaded = {re.sub(r"^feed\.(\w+).*", r"\1", name) for name in found.stdout.split()} - {"feed"}
+    assert loaded == {"push", "wire", "clock", "errors"}
+
+
 def test_a_refusal_is_raised_with_its_reason(feed: Stage) -> None:
     told: list[str] = []
     with Pusher(feed.address, on_refused=lambda answer: told.append(answer.text)) as listens:
@@ -226,10 +250,3 @@ def test_a_refusal_is_raised_with_its_reason(feed: Stage) -> None:
     assert push.flush() == 2
     assert sizes(feed, "CALM")[-1] == 101
     push.close()
-
-
-def test_a_process_that_pushes_has_nothing_of_the_daemon() -> None:
-    code = "import feed.push, sys; print(*sorted(m for m in sys.modules if m.split('.')[0] in ('feed', 'bots')))"
-    found = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    loaded = {re.sub(r"^feed\.(\w+).*", r"\1", name) for name in found.stdout.split()} - {"feed"}
-    assert loaded == {"push", "wire", "clock", "errors"}
