@@ -290,7 +290,7 @@ class Push:
             if pusher.session != heard.session:
                 self._tell(before, None, Kind.REPLACED)
         if pusher.session != heard.session and pusher.received != pusher.committed:
-            # What the session before had on its way may be lost with this process: it is told where to go on afterwards.
+            # What the session before has on its way may be lost with this process: the new one hears afterwards.
             self._held[pusher] = 0
         pusher.session = heard.session
         if heard.seq > pusher.received:  # this source's memory is younger than the pusher's

@@ -9,9 +9,9 @@ once:
     intents   1,024 of 8 words    pusher · first · count · records · ts_in · seq · put · refused
 
 An intent is stored before the first record of its message goes to the sink and settled once the last is in the log. A
-source that is killed between leaves intents unsettled, and the next one asks the log: every message has a ts_in of its
-own, which no other message of this source ever had, so that the records with that ts_in in topics of this source, from
-`seq` on, are those of this message that came so far. They are its first ones, since a sink keeps order.
+source that is killed between leaves intents unsettled, and the next one asks the log: every message has a ts_in
+that no other message of this source has from `seq` on, so that the records from there on with that ts_in in topics of
+this source are those of this message that came so far. They are its first ones, since a sink keeps order.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ INTENTS = 1024
 """Messages that may be on their way into the log at once."""
 
 NOT_YET = 2**64 - 1
+_SET_BACK_NS = 1_000_000_000
+"""Longer than a message is on its way."""
+
 _MAGIC = 0x31_48_53_55_50_54_43  # "CTPUSH1"
 _WORDS = 8
 _EPOCH, _TS_IN, _BEGUN, _SETTLED, _USES = range(1, 6)
@@ -197,8 +200,9 @@ class PushMemory:
         return int(self._words[_BEGUN] - self._words[_SETTLED])
 
     def ts_in(self, now_ns: int) -> int:
-        """`now_ns`, or the least later time that no message has had."""
-        self._words[_TS_IN] = max(now_ns, self._words[_TS_IN] + 1)
+        """`now_ns`, or the least later time that no message on its way has. A clock that was set back is followed."""
+        last = self._words[_TS_IN]
+        self._words[_TS_IN] = now_ns if last - now_ns > _SET_BACK_NS else max(now_ns, last + 1)
         return int(self._words[_TS_IN])
 
     def begin(self, intent: Intent) -> None:
