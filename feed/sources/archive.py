@@ -8,13 +8,13 @@ told at the end.
 from __future__ import annotations
 
 import logging
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from feed.clock import now_ns, sleep_until_ns
+from feed.clock import now_ns
 from feed.errors import LogSpace, SourceError, StoreError
 from feed.position import Position
+from feed.sources.pacing import Rate, pause_ns, sleep_until_due
 from feed.sources.playback import REFUSED, Playback, Want
 from feed.sources.source import Tally
 from feed.store.excerpt import Excerpt, told
@@ -33,9 +33,6 @@ __all__ = ["ArchiveReplay"]
 log = logging.getLogger("tickcast.ingest")
 
 _ERRANDS_PER_POLL = 256
-_PASS_NS = 1_000_000_000
-"""How long a pass of a loop takes that has a single record."""
-_FULL_SLEEP_NS = 20_000
 _TELL_NS = 5_000_000_000
 """How often a long replay says how far it is."""
 
@@ -75,7 +72,7 @@ class ArchiveReplay:
         self._playback = Playback(*bounds, self._speed)
         self._epoch = 0
         self._done = self._pass_done = self._refused = self._missing = 0
-        self._shown = (clock(), 0)
+        self._rate = Rate(clock)
         self._tell_ns = clock() + _TELL_NS
 
     def poll(self, limit: int) -> int:
@@ -108,16 +105,10 @@ class ArchiveReplay:
         return self._playback.due_ns
 
     def park(self, timeout_ns: int) -> None:
-        now = self._clock()
-        if self._playback.want == Want.ROOM:
-            sleep_until_ns(now + min(timeout_ns, _FULL_SLEEP_NS))
-        elif (due := self._playback.due_ns) > now:
-            sleep_until_ns(min(due, now + timeout_ns))
+        sleep_until_due(self._playback.due_ns, self._clock(), timeout_ns, full=self._playback.want == Want.ROOM)
 
     def progress(self) -> str:
-        now, (then, done) = self._clock(), self._shown
-        self._shown = (now, self._done)
-        rate = (self._done - done) * 1e9 / max(1, now - then)
+        rate = self._rate.look(self._done)
         text = f"{self._done:,} records, {100 * self._excerpt.fraction:.1f} % of {self._excerpt.folder}, {rate:,.0f}/s"
         missing = told(self._excerpt.missing)
         return f"{text}; missing in the archive: {missing}" if missing else text
@@ -169,9 +160,4 @@ class ArchiveReplay:
             self._refused = self._playback.refused
 
     def _pause_ns(self) -> int:
-        """From the last record of a pass to the first of the next: as much as lies between two records on average."""
-        if math.isinf(self._speed):
-            return 0
-        span = self._playback.at_ns - self._playback.base_ns
-        each = span / (self._pass_done - 1) if span > 0 and self._pass_done > 1 else _PASS_NS
-        return int(each / self._speed)
+        return pause_ns(self._playback.at_ns - self._playback.base_ns, self._pass_done, self._speed)

@@ -14,11 +14,12 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from feed.clock import now_ns, sleep_until_ns
+from feed.clock import now_ns
 from feed.errors import ConfigError, LogSpace, SourceError, SymbolError
 from feed.normalize.itch import NO_TOPIC, REFUSED, SCHEMAS, Itch
 from feed.normalize.itch_frames import ItchFrames, Want
 from feed.sources.itch_file import ItchFile
+from feed.sources.pacing import PASS_NS, Rate, sleep_until_due
 from feed.sources.source import Tally
 from feed.trading_day import date_of_name, midnight_ns
 from feed.wire.records import BY_ID
@@ -38,9 +39,6 @@ ON_REQUEST = ("book", "order")
 
 _ERRANDS_PER_POLL = 256
 """Buffers filled and stocks named: bounds a poll where ticks are few among much else."""
-_PASS_NS = 1_000_000_000
-"""How long lies between two passes of a loop."""
-_FULL_SLEEP_NS = 20_000
 
 
 class ItchDays:
@@ -72,7 +70,7 @@ class ItchDays:
         self._ended = False
         self._today: datetime.date | None = None
         self._done = self._pass_done = 0
-        self._shown = (clock(), 0)
+        self._rate = Rate(clock)
         self._next_file()
 
     @property
@@ -111,16 +109,10 @@ class ItchDays:
         return self._frames.due_ns
 
     def park(self, timeout_ns: int) -> None:
-        now = self._clock()
-        if self._frames.want == Want.ROOM:
-            sleep_until_ns(now + min(timeout_ns, _FULL_SLEEP_NS))
-        elif (due := self._frames.due_ns) > now:
-            sleep_until_ns(min(due, now + timeout_ns))
+        sleep_until_due(self._frames.due_ns, self._clock(), timeout_ns, full=self._frames.want == Want.ROOM)
 
     def progress(self) -> str:
-        now, (then, done) = self._clock(), self._shown
-        self._shown = (now, self._done)
-        rate = (self._done - done) * 1e9 / max(1, now - then)
+        rate = self._rate.look(self._done)
         file = self._files[min(self._at, len(self._files) - 1)][0]
         share = 100 * file.read_bytes / max(1, file.file_bytes)
         return (
@@ -198,7 +190,7 @@ class ItchDays:
                 self._begin(day)
         elif self._config.loop and self._pass_done and not self.errors:
             self._at = self._pass_done = 0
-            self._frames.begin(0 if math.isinf(self._config.factor) else _PASS_NS, again=True)
+            self._frames.begin(0 if math.isinf(self._config.factor) else PASS_NS, again=True)
             self._begin(self._files[0][1])
         else:
             self.finished = True

@@ -6,9 +6,10 @@ import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from feed import classes
-from feed.clock import now_ns, sleep_until_ns
+from feed.clock import now_ns
 from feed.errors import LogSpace, SourceError, SymbolError
 from feed.sources import pushed
+from feed.sources.pacing import Rate, sleep_full
 from feed.sources.pushed import Pushed
 from feed.sources.source import Tally
 from feed.wire.records import BY_ID
@@ -26,7 +27,6 @@ __all__ = ["Own"]
 
 log = logging.getLogger("tickcast.ingest")
 
-_FULL_SLEEP_NS = 20_000
 _T = TypeVar("_T")
 
 
@@ -49,7 +49,7 @@ class Own:
         self._pushed = Pushed(sink, counters.histogram("tickcast_latency_seconds", stage="venue", transport=name))
         self._waiting: list[tuple[int, bytes]] = []
         self._done = 0
-        self._shown = (clock(), 0)
+        self._rate = Rate(clock)
         self._label = config.class_
         cls = classes.find(config.class_, f"source.{name}.kind")
         settings = classes.settings_of(cls, config.settings, f"source.{name}")
@@ -83,14 +83,12 @@ class Own:
 
     def park(self, timeout_ns: int) -> None:
         if self._pushed.left:
-            sleep_until_ns(self._clock() + min(timeout_ns, _FULL_SLEEP_NS))
+            sleep_full(self._clock(), timeout_ns)
         else:
             self._call("wait()", lambda: self._source.wait(timeout_ns / 1e9))
 
     def progress(self) -> str:
-        now, (then, done) = self._clock(), self._shown
-        self._shown = (now, self._done)
-        rate = (self._done - done) * 1e9 / max(1, now - then)
+        rate = self._rate.look(self._done)
         return f"{self._done:,} records of {self._label}, {rate:,.0f}/s"
 
     def close(self) -> None:

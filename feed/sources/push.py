@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 import orjson
 import zmq
 
-from feed.clock import now_ns, sleep_until_ns
+from feed.clock import now_ns
 from feed.config import size_bytes
 from feed.errors import CallerError, HostError, LogSpace, SymbolError, WireError
 from feed.ports import bind_error, parse_endpoint, refuse_taken
 from feed.sources import pushed
+from feed.sources.pacing import Rate, sleep_full
 from feed.sources.push_memory import NOT_YET, Intent, PushMemory
 from feed.sources.pushed import Pushed
 from feed.sources.source import Tally
@@ -62,7 +63,6 @@ _DROPPED_BYTES = 4 * MESSAGE_BYTES_MAX
 """libzmq ends the connection of whoever sends a longer message, before it is in memory."""
 
 _SEQ_MAX = 2**63
-_FULL_SLEEP_NS = 20_000
 _LINGER_MS = 100
 
 
@@ -103,7 +103,7 @@ class Push:
         self._asked: set[bytes] = set()
         """Routes that were told to say hello and have not yet."""
         self._done = self._refused = 0
-        self._shown = (clock(), 0)
+        self._rate = Rate(clock)
         self._context = zmq.Context(io_threads=1)
         self._files: list[Path] = []
         try:
@@ -142,14 +142,12 @@ class Push:
 
     def park(self, timeout_ns: int) -> None:
         if self._pushed.left or self._memory.open or self._owed:
-            sleep_until_ns(self._clock() + min(timeout_ns, _FULL_SLEEP_NS))
+            sleep_full(self._clock(), timeout_ns)
         else:
             self._socket.poll(max(1, timeout_ns // 1_000_000))
 
     def progress(self) -> str:
-        now, (then, done) = self._clock(), self._shown
-        self._shown = (now, self._done)
-        rate = (self._done - done) * 1e9 / max(1, now - then)
+        rate = self._rate.look(self._done)
         return f"{self._done:,} records of {len(self._pushers):,} pushers, {rate:,.0f}/s, {self._refused:,} refused"
 
     def close(self) -> None:

@@ -9,15 +9,15 @@ whole records before that place, then ends; the others go on, and ``errors`` say
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from feed.clock import now_ns, sleep_until_ns
+from feed.clock import now_ns
 from feed.errors import ConfigError, LogSpace, SourceError
 from feed.normalize.dbn import REFUSED, DbnStream
 from feed.normalize.merge import Merge, Want
 from feed.sources.dbn_file import DbnFile
+from feed.sources.pacing import Rate, pause_ns, sleep_until_due
 from feed.sources.source import Tally
 from feed.wire.records import BY_ID, BY_WORD
 
@@ -32,9 +32,6 @@ __all__ = ["Replay"]
 
 _ERRANDS_PER_POLL = 256
 """Buffers filled, topics named, mappings heard: bounds a poll where ticks are few among much else."""
-_PASS_NS = 1_000_000_000
-"""How long a pass of a loop takes whose records all have one time."""
-_FULL_SLEEP_NS = 20_000
 
 
 class Replay:
@@ -61,7 +58,7 @@ class Replay:
         self._files = [self._file(Path(path)) for path in config.files]
         self._streams: list[DbnStream] = []
         self._done = self._pass_done = 0
-        self._shown = (clock(), 0)
+        self._rate = Rate(clock)
         self._begin(0)
 
     @property
@@ -110,16 +107,10 @@ class Replay:
         return self._merge.due_ns
 
     def park(self, timeout_ns: int) -> None:
-        now = self._clock()
-        if self._merge.want == Want.ROOM:
-            sleep_until_ns(now + min(timeout_ns, _FULL_SLEEP_NS))
-        elif (due := self._merge.due_ns) > now:
-            sleep_until_ns(min(due, now + timeout_ns))
+        sleep_until_due(self._merge.due_ns, self._clock(), timeout_ns, full=self._merge.want == Want.ROOM)
 
     def progress(self) -> str:
-        now, (then, done) = self._clock(), self._shown
-        self._shown = (now, self._done)
-        rate = (self._done - done) * 1e9 / max(1, now - then)
+        rate = self._rate.look(self._done)
         size = sum(file.file_bytes for file in self._files)
         read = sum(file.read_bytes for file in self._files)
         text = f"{self._done:,} records, {100 * read / max(1, size):.1f} % of {size:,} bytes, {rate:,.0f}/s"
@@ -183,12 +174,7 @@ class Replay:
         self._merge.begin(self._streams, pause_ns)
 
     def _pause_ns(self) -> int:
-        """From the last record of a pass to the first of the next: as much as lies between two records on average."""
-        if math.isinf(self._speed):
-            return 0
-        span = self._merge.at_ns - min(file.first_ts for file in self._files)
-        each = span / (self._pass_done - 1) if span > 0 and self._pass_done > 1 else _PASS_NS
-        return int(each / self._speed)
+        return pause_ns(self._merge.at_ns - min(file.first_ts for file in self._files), self._pass_done, self._speed)
 
     def _file(self, path: Path) -> DbnFile:
         if not path.is_file():

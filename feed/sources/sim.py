@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from feed.clock import now_ns, sleep_until_ns
+from feed.clock import now_ns
 from feed.errors import ConfigError
 from feed.normalize.activity import symbol_names, zipf_weights
 from feed.normalize.market import RATES, Market
+from feed.sources.pacing import Rate, sleep_until_due
 from feed.sources.source import Tally
 from feed.wire.records import BY_ID
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from feed.metrics.counters import Counters
 
 __all__ = ["Sim"]
-
-_FULL_SLEEP_NS = 20_000
 
 
 class Sim:
@@ -63,7 +62,7 @@ class Sim:
         self._start_ns = start_ns
         self._market: Market | None = None
         self._done = 0
-        self._shown = (clock(), 0)
+        self._rate = Rate(clock)
 
     @property
     def finished(self) -> bool:
@@ -83,16 +82,11 @@ class Sim:
         return self._start_ns if self._market is None else self._market.due_ns
 
     def park(self, timeout_ns: int) -> None:
-        now = self._clock()
-        if self._market is not None and self._market.full:
-            sleep_until_ns(now + min(timeout_ns, _FULL_SLEEP_NS))
-        elif (due := self.due_ns()) > now:
-            sleep_until_ns(min(due, now + timeout_ns))
+        full = self._market is not None and self._market.full
+        sleep_until_due(self.due_ns(), self._clock(), timeout_ns, full=full)
 
     def progress(self) -> str:
-        now, (then, done) = self._clock(), self._shown
-        self._shown = (now, self._done)
-        rate = (self._done - done) * 1e9 / max(1, now - then)
+        rate = self._rate.look(self._done)
         of = f" of {self._config.ticks:,}" if self._config.ticks else ""
         return f"{self._done:,}{of} ticks, {rate:,.0f}/s"
 
