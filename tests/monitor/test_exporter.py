@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from feed.monitor.exporter import SCRAPED_NS, Exporter, state_targets
 from feed.monitor.hostclock import Timex
 from feed.monitor.reading import Probe
 from feed.monitor.windows import Windows
+from tests.deploy.needs import needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -189,12 +189,6 @@ def test_a_text_is_made_once_a_reading_and_ahead_while_somebody_scrapes(fake_fee
 
 
 def test_promtool_finds_nothing_to_say(fake_feed: FakeFeed) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        missing = "promtool is not there: deploy/system-packages.sh test"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
     probe = Probe(fake_feed.directory, fake_feed.directory)
     windows = Windows()
     exporter = Exporter(windows, TARGETS_NS)
@@ -204,7 +198,9 @@ def test_promtool_finds_nothing_to_say(fake_feed: FakeFeed) -> None:
     reading = probe.read()
     windows.put(reading.steady_ns, reading.histograms())
     exporter.put(reading)
-    told = subprocess.run([promtool, "check", "metrics"], input=exporter.text(), capture_output=True, check=False)
+    told = subprocess.run(
+        [needed("promtool"), "check", "metrics"], input=exporter.text(), capture_output=True, check=False
+    )
     assert (told.returncode, told.stdout + told.stderr) == (0, b"")
     probe.close()
 
