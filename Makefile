@@ -37,7 +37,7 @@ demo: setup
 
 test: lint
 	@bash deploy/system-packages.sh test
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 soak: setup
 	$(BIN)/python -m tests.chaos.soak $(ARGS)

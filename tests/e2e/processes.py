@@ -48,14 +48,16 @@ def wait_for(condition: Callable[[], T], what: object = "it", seconds: float = W
 
 
 def free_port() -> int:
-    """A port that nobody has and the kernel gives nobody by itself.
+    """A port that nobody has, no other test process gives, and the kernel gives nobody by itself.
 
     From the range for outgoing connections it could go to anybody before the feed has it, or even to the bot that tries
     to connect to it: a socket may connect to itself.
     """
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = random.randrange(max(1024, first - 12_000), first)
+        port = random.randrange(max(1024, first - 12_000) + worker, first, workers)
         if port in _given:
             continue
         with socket.socket() as probe, contextlib.suppress(OSError):
