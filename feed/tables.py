@@ -1,6 +1,6 @@
 """Settings in layers: nested documents go in, typed tables or errors with the key's path come out.
 
-Nothing here knows a key of tickcast; feed/config.py has the tables. A document is nested dicts, its leaves are `Given`.
+Nothing here knows a key of tickcast; feed.config has the tables. A document is nested dicts, its leaves are `Given`.
 Tables are msgspec structs; a field is a struct, a dict of named tables (a struct, or a union of structs told apart by
 ``kind``), a dict of values, or a value. A string among a field's ``Annotated`` arguments is shown as what is allowed.
 """

@@ -1,0 +1,69 @@
+"""The configuration: one TOML file, one name everywhere.
+
+``publish.tcp.hwm`` in the file is ``TICKCAST_PUBLISH__TCP__HWM`` in the environment and ``--set publish.tcp.hwm=``;
+a setting on the command line beats the environment, that beats the file, that beats the default. A file that names any
+source, publisher or latency target names them all; one that names none gets the defaults (``sim``; ``tcp``, ``ipc``).
+The environment and ``--set`` change what is there; they add a table only when they give its ``kind``.
+
+values      what a setting may be              sources     [source.NAME], by kind
+publishers  [publish.NAME], by kind            feed        the rest, and FeedConfig, which holds them all
+loading     file, environment, --set           played      what `feed replay` plays
+"""
+
+from feed.config.feed import (
+    DEFAULT_ROOT,
+    LOG_SEGMENTS,
+    ArchiveConfig,
+    ControlConfig,
+    FeedConfig,
+    FeedTable,
+    LatencyConfig,
+    LogConfig,
+    MonitorConfig,
+)
+from feed.config.loading import check, from_json, load, own_archive, to_json
+from feed.config.played import no_archive, played
+from feed.config.publishers import PublishConfig, ZmqConfig
+from feed.config.sources import (
+    ArchiveReplayConfig,
+    ItchConfig,
+    PushConfig,
+    PythonConfig,
+    ReplayConfig,
+    SimConfig,
+    SourceConfig,
+    SourceTable,
+)
+from feed.config.values import Idle, duration_ns, size_bytes
+
+__all__ = [
+    "DEFAULT_ROOT",
+    "LOG_SEGMENTS",
+    "ArchiveConfig",
+    "ArchiveReplayConfig",
+    "ControlConfig",
+    "FeedConfig",
+    "FeedTable",
+    "Idle",
+    "ItchConfig",
+    "LatencyConfig",
+    "LogConfig",
+    "MonitorConfig",
+    "PublishConfig",
+    "PushConfig",
+    "PythonConfig",
+    "ReplayConfig",
+    "SimConfig",
+    "SourceConfig",
+    "SourceTable",
+    "ZmqConfig",
+    "check",
+    "duration_ns",
+    "from_json",
+    "load",
+    "no_archive",
+    "own_archive",
+    "played",
+    "size_bytes",
+    "to_json",
+]
