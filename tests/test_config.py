@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feed import config
+from feed.config.values import SchemaWord
 from feed.errors import ConfigError
 from feed.wire.records import BY_WORD
 
@@ -82,7 +83,7 @@ def _leaves(table: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple
 def test_the_schemas_are_those_on_the_wire(tmp_path: Path) -> None:
     for word in BY_WORD:
         config.load(None, {}, ["source.r.kind=replay", f"source.r.files={EXAMPLE}", f"source.r.schemas={word}"])
-    assert set(BY_WORD) == set(get_args(config.SchemaWord))
+    assert set(BY_WORD) == set(get_args(SchemaWord))
 
 
 # --- one name everywhere ---
