@@ -17,6 +17,7 @@ if [ "${1:-}" = test ]; then
     needs systemd-analyze systemd    # tests/deploy: the units, verified and judged
     needs logrotate logrotate        # tests/deploy: its configuration
     needs faketime faketime          # tests/e2e: a bot whose host has another time
+    needs ip iproute2                # tests/links: a host for the feed and others for bots, as network namespaces
 else
     command -v cc >/dev/null || missing+=(gcc libc6-dev)
     if ! command -v "$python" >/dev/null; then
