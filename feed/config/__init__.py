@@ -27,6 +27,7 @@ from feed.config.publishers import PublishConfig, ZmqConfig
 from feed.config.sources import (
     ArchiveReplayConfig,
     ItchConfig,
+    LiveTable,
     PushConfig,
     PythonConfig,
     ReplayConfig,
@@ -47,6 +48,7 @@ __all__ = [
     "Idle",
     "ItchConfig",
     "LatencyConfig",
+    "LiveTable",
     "LogConfig",
     "MonitorConfig",
     "PublishConfig",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArchiveReplayConfig",
     "ItchConfig",
+    "LiveTable",
     "PacedTable",
     "PushConfig",
     "PythonConfig",
@@ -66,6 +67,18 @@ class SourceTable(KindTable, frozen=True, kw_only=True):
     def shared_with(self, other: SourceTable) -> str | None:
         """The topics that both certainly have, as far as settings tell; only running them tells everything."""
         return None
+
+
+class LiveTable(SourceTable, frozen=True, kw_only=True):
+    """Base of sources that listen to somebody. ``capture``: the folder that keeps all that comes in; "": none."""
+
+    capture: str = ""
+
+    def faults(self, table: str, config: FeedConfig, where: Where) -> Iterator[ConfigError]:
+        if self.capture and Path(self.capture).exists() and not Path(self.capture).is_dir():
+            yield ConfigError(
+                "not a folder", expected="a folder", found=repr(self.capture), where=where(f"{table}.capture")
+            )
 
 
 class SimConfig(SourceTable, frozen=True, kw_only=True, tag="sim"):
@@ -203,7 +216,7 @@ class ItchConfig(PacedTable, frozen=True, kw_only=True, tag="itch"):
         return same_file(self.files, other.files)
 
 
-class PushConfig(SourceTable, frozen=True, kw_only=True, tag="push"):
+class PushConfig(LiveTable, frozen=True, kw_only=True, tag="push"):
     """[source.NAME] kind = "push": your own processes (feed.push). ``endpoint`` "" is a socket by the log; ``tcp``
     another besides. ``window``: bytes that one pusher may have without acknowledgement; ``topics``: as many as all may
     name."""
@@ -214,6 +227,7 @@ class PushConfig(SourceTable, frozen=True, kw_only=True, tag="push"):
     topics: Annotated[int, msgspec.Meta(ge=1, le=1 << 24)] = 65_536
 
     def faults(self, table: str, config: FeedConfig, where: Where) -> Iterator[ConfigError]:
+        yield from super().faults(table, config, where)
         if not 1 << 16 <= size_bytes(self.window) <= 1 << 30:
             yield ConfigError(
                 "not a window", expected="64KiB to 1GiB", found=repr(self.window), where=where(f"{table}.window")

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from feed.errors import SourceError
     from feed.metrics.counters import Counter, Counters
 
-__all__ = ["Source", "Tally"]
+__all__ = ["Hearing", "Source", "Tally"]
 
 
 class Source(Protocol):
@@ -44,6 +44,34 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give back files, sockets and memory. The sink is not the source's to close."""
+
+
+class Hearing(Protocol):
+    """A live source without its network: what its capture kept goes through the same decoder again.
+
+    A live source keeps each message before it deals with it (:func:`feed.sources.capture.capture_of` gives what has
+    ``keep(channel, payload, received_ns)``, or None), also the answers to its requests and, as messages of a channel of
+    their own, whatever else its decoder reacts to, such as a connection that ended. Its class has a class method
+    ``hearing(name, config, sink, counters)``, which gives one of these. Time is then nothing but `received_ns`.
+    """
+
+    name: str
+
+    @property
+    def waiting(self) -> bool:
+        """Are there records that the sink has not taken yet?"""
+
+    def hear(self, channel: str, payload: bytes, received_ns: int) -> None:
+        """Deal with a message as it was kept, as if it came now. What it makes waits for poll()."""
+
+    def poll(self, limit: int) -> int:
+        """As of a Source: append at most `limit` of what hear() made, flush once, count."""
+
+    def progress(self) -> str:
+        """As of a Source."""
+
+    def close(self) -> None:
+        """As of a Source."""
 
 
 class Tally:

@@ -61,6 +61,27 @@ def venues() -> Dashboard:
         ),
     )
     board.row(
+        "Doubtful ticks, raw captures",
+        lines(
+            "Flagged per second by rule",
+            "Ticks that break a rule of [source.NAME.validate] whose action is flag; those of drop are refusals.",
+            "short",
+            Expr(f"{per_s('source, reason', 'tickcast_flagged_total')} {none}", "{{source}} {{reason}}"),
+        ),
+        lines(
+            "Captured per second",
+            "Compressed bytes of what came in that are kept on disk.",
+            "Bps",
+            Expr(f"{per_s('source', 'tickcast_capture_bytes_total')} {none}", "{{source}}"),
+        ),
+        lines(
+            "Messages missing in captures, per second",
+            "The disk failed or did not keep up. The feed itself lost nothing.",
+            "short",
+            Expr(f"{per_s('source', 'tickcast_capture_lost_total')} {none}", "{{source}}"),
+        ),
+    )
+    board.row(
         "On the way to us",
         lines(
             "Venue latency",
