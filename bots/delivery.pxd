@@ -103,6 +103,7 @@ cdef class Delivery:
     cdef Tick next_tick(self, uint64_t deadline_ns)
     cdef Tick tick(self)
     cdef void measure(self, Tick tick, uint64_t now) noexcept
+    cdef void measure_columns(self, columns_t* columns, uint64_t now) noexcept
     cdef int refuse(self, Tick tick) except -1
     cdef int finish(self) except -1
     cdef int open_block(self, uint16_t schema_id, uint32_t room) except -1

@@ -34,7 +34,13 @@ from bots.share cimport GATE_MEND, GATE_OPEN, GATE_SHUT, GIVES, GIVES_HALT, GIVE
 from bots.stream cimport StreamHold
 from bots.ticks cimport new_tick
 from feed.clock cimport cycles, mono_ns, wall_ns
-from feed.metrics.histogram cimport tc_histogram_record
+from feed.metrics.histogram cimport (
+    tc_histogram_add,
+    tc_histogram_batch,
+    tc_histogram_begin,
+    tc_histogram_end,
+    tc_histogram_record,
+)
 from feed.wire.frames cimport (
     TC_FLAG_CONFLATED,
     TC_FLAG_REPLAYED,
@@ -867,6 +873,25 @@ cdef class Delivery:
         tc_histogram_record(self.wire.h, wire)
         tc_histogram_record(self.total.h, <int64_t>(now - tick.ts_in))
 
+    cdef void measure_columns(self, columns_t* columns, uint64_t now) noexcept:
+        """As `measure`, for a batch; `now` by the feed's clock."""
+        cdef uint32_t i
+        cdef int64_t wire = <int64_t>self.last_lag_ns
+        cdef uint64_t mask = self.samples.mask
+        cdef tc_histogram_batch wires = tc_histogram_begin(self.wire.h)
+        cdef tc_histogram_batch totals = tc_histogram_begin(self.total.h)
+        for i in range(columns.count):
+            if columns.flags[i] & (TC_FLAG_REPLAYED | TC_FLAG_SNAPSHOT):
+                continue
+            wire = <int64_t>(now - columns.ts_sent[i])
+            tc_histogram_add(&wires, wire)
+            tc_histogram_add(&totals, <int64_t>(now - columns.ts_in[i]))
+            if columns.seq[i] & mask == 0:
+                self.samples.put(columns.seq[i], now)
+        tc_histogram_end(&wires)
+        tc_histogram_end(&totals)
+        self.last_lag_ns = wire if wire > 0 else 0
+
     cdef int refuse(self, Tick tick) except -1:
         """Policy stop: rather nothing than this."""
         self.late = False
@@ -1043,8 +1068,6 @@ cdef class Delivery:
         """Everything in the open blocks becomes batches."""
         cdef Block block
         cdef columns_t* columns
-        cdef uint32_t i
-        cdef int64_t wire
         cdef uint64_t now = wall_ns()
         cdef uint64_t feed_now = now - <uint64_t>self.offset_ns
         if self.progress is not None:
@@ -1054,15 +1077,7 @@ cdef class Delivery:
             self.filling[columns.schema_id] = NULL
             if columns.count == 0:
                 continue
-            for i in range(columns.count):
-                if columns.flags[i] & (TC_FLAG_REPLAYED | TC_FLAG_SNAPSHOT):
-                    continue
-                wire = <int64_t>(feed_now - columns.ts_sent[i])
-                self.last_lag_ns = wire if wire > 0 else 0
-                tc_histogram_record(self.wire.h, wire)
-                tc_histogram_record(self.total.h, <int64_t>(feed_now - columns.ts_in[i]))
-                if columns.seq[i] & self.samples.mask == 0:
-                    self.samples.put(columns.seq[i], feed_now)
+            self.measure_columns(columns, feed_now)
             if (self.stops >> columns.schema_id) & 1 and self.last_lag_ns > self.behind_ns:
                 self.hooks.late(BY_ID[columns.schema_id].word, self.last_lag_ns)
             self.ticks += columns.count

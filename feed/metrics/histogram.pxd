@@ -13,6 +13,9 @@ cdef extern from "feed/metrics/histogram.h" nogil:
         uint64_t negative
         uint64_t* counts
 
+    ctypedef struct tc_histogram_batch:
+        pass
+
     void tc_histogram_bump(uint64_t* word, uint64_t n)
     uint64_t tc_histogram_load(const uint64_t* word)
     uint32_t tc_histogram_index(uint64_t ns)
@@ -20,6 +23,9 @@ cdef extern from "feed/metrics/histogram.h" nogil:
     uint64_t tc_histogram_width(uint32_t index)
     void tc_histogram_record_n(tc_histogram* h, int64_t ns, uint64_t n)
     void tc_histogram_record(tc_histogram* h, int64_t ns)
+    tc_histogram_batch tc_histogram_begin(tc_histogram* h)
+    void tc_histogram_add(tc_histogram_batch* batch, int64_t ns)
+    void tc_histogram_end(tc_histogram_batch* batch)
 
 
 cdef class Histogram:

@@ -88,9 +88,11 @@ cdef class Histogram:
     def record_all(self, const int64_t[::1] ns):
         """Put in every value of an int64 array."""
         cdef Py_ssize_t i
+        cdef tc_histogram_batch batch = tc_histogram_begin(self.h)
         with nogil:
             for i in range(ns.shape[0]):
-                tc_histogram_record(self.h, ns[i])
+                tc_histogram_add(&batch, ns[i])
+            tc_histogram_end(&batch)
 
     @property
     def count(self) -> int:
