@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PGM := .venv-pgm/bin/python
 NATIVE := $(shell find feed bots -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null)
 
-.PHONY: help setup demo test soak bench lint clean
+.PHONY: help setup pgm demo test soak bench lint clean
 
 help:
 	@echo "make demo    run the feed on the simulator with three bots and show rates and latency (Ctrl-C ends it)"
@@ -14,6 +15,7 @@ help:
 	@echo "             10,000 histories of the recovery core, 10,000 power cuts of the archive and 200 kills"
 	@echo "make bench   the benchmarks beside their peers (nothing else should run)"
 	@echo "make setup   only what the others need: $(VENV) with the commands feed and bots"
+	@echo "make pgm     as root: .venv-pgm, the same with a pyzmq that has epgm:// (deploy/MULTICAST.md)"
 	@echo "make lint    ruff, mypy --strict, import layers"
 
 setup: $(VENV)/.built
@@ -32,12 +34,17 @@ $(VENV)/.built: $(VENV)/.tools pyproject.toml $(NATIVE)
 	$(BIN)/pip install --quiet --no-build-isolation --editable ".[dev]"
 	@touch $@
 
+pgm: setup
+	@bash deploy/install-pgm.sh
+
 demo: setup
 	$(BIN)/feed demo $(ARGS)
 
 test: lint
 	@bash deploy/system-packages.sh test
+	@if [ "$$(id -u)" -eq 0 ]; then bash deploy/install-pgm.sh; fi
 	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
+	@if [ -x $(PGM) ]; then $(PGM) -m pytest --numprocesses 2 --dist worksteal tests/links; fi
 
 soak: setup
 	$(BIN)/python -m tests.chaos.soak $(ARGS)
@@ -64,6 +71,6 @@ lint: setup
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) .venv-pgm build *.egg-info
 	find feed bots -name '*.so' -delete
 	find feed bots -name '*.c' -delete
