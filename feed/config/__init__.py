@@ -10,6 +10,7 @@ publishers  [publish.NAME], by kind            feed        the rest, and FeedCon
 loading     file, environment, --set           played      what `feed replay` plays
 """
 
+from feed.config.crypto import BinanceConfig, CryptoTable
 from feed.config.feed import (
     DEFAULT_ROOT,
     LOG_SEGMENTS,
@@ -21,6 +22,7 @@ from feed.config.feed import (
     LogConfig,
     MonitorConfig,
 )
+from feed.config.kinds import SourceConfig
 from feed.config.loading import check, from_json, load, own_archive, to_json
 from feed.config.played import no_archive, played
 from feed.config.publishers import PublishConfig, ZmqConfig
@@ -32,7 +34,6 @@ from feed.config.sources import (
     PythonConfig,
     ReplayConfig,
     SimConfig,
-    SourceConfig,
     SourceTable,
 )
 from feed.config.values import Idle, duration_ns, size_bytes
@@ -42,7 +43,9 @@ __all__ = [
     "LOG_SEGMENTS",
     "ArchiveConfig",
     "ArchiveReplayConfig",
+    "BinanceConfig",
     "ControlConfig",
+    "CryptoTable",
     "FeedConfig",
     "FeedTable",
     "Idle",

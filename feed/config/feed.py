@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from feed import roll
+from feed.config.kinds import SourceConfig  # noqa: TC001 - msgspec reads annotations when it runs
 from feed.config.publishers import PublishConfig, ZmqConfig
-from feed.config.sources import SimConfig, SourceConfig, Where
+from feed.config.sources import SimConfig, Where
 from feed.config.values import Age, Cpu, Duration, Idle, Name, Quota, Size, Table, duration_ns, size_bytes
 from feed.errors import ConfigError
 from feed.logging import Format, Level  # noqa: TC001 - msgspec reads annotations when it runs

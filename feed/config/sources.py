@@ -2,7 +2,7 @@
 `faults`.
 
 To add a kind: write its struct here (or, for a family of venues, in a module of its own beside this one), add it to
-SourceConfig and to `feed.supervisor`, and document its keys in config/feed.toml (a test compares them).
+SourceConfig in kinds.py and to `feed.supervisor`, and document its keys in config/feed.toml (a test compares them).
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ __all__ = [
     "PythonConfig",
     "ReplayConfig",
     "SimConfig",
-    "SourceConfig",
     "SourceTable",
     "Where",
     "apart",
@@ -264,9 +263,6 @@ class PythonConfig(SourceTable, frozen=True, kw_only=True, tag="python"):
             classes.settings_of(cls, self.settings, table)
         except ConfigError as error:
             yield error
-
-
-SourceConfig = SimConfig | ReplayConfig | ArchiveReplayConfig | ItchConfig | PushConfig | PythonConfig
 
 
 def apart(one: Sequence[str], other: Sequence[str]) -> bool:

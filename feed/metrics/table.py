@@ -88,6 +88,16 @@ METRICS: Final = (
         "Messages that are not in a source's capture: the disk failed, or did not keep up.",
     ),
     Metric(
+        "tickcast_source_resyncs_total",
+        "counter",
+        "resyncs",
+        ("source", "cause"),
+        "source",
+        "How often a source got a book or a connection anew because it may have missed something, by cause.",
+        limit=512,
+    ),
+    Metric("tickcast_source_connections", "gauge", "connections", ("source",), "source", "Connections that are up."),
+    Metric(
         "tickcast_source_tick_timestamp_seconds",
         "gauge",
         "wall ns",

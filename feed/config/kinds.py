@@ -1,0 +1,16 @@
+"""Every kind of source that there is, from the modules of their families."""
+
+from __future__ import annotations
+
+from feed.config.sources import (
+    ArchiveReplayConfig,
+    ItchConfig,
+    PushConfig,
+    PythonConfig,
+    ReplayConfig,
+    SimConfig,
+)
+
+__all__ = ["SourceConfig"]
+
+SourceConfig = SimConfig | ReplayConfig | ArchiveReplayConfig | ItchConfig | PushConfig | PythonConfig
