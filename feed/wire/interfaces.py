@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import array
 import fcntl
-import ipaddress
 import socket
 import struct
 from dataclasses import dataclass
 
-from feed.errors import ConfigError, HostError
+from feed.errors import HostError
 
-__all__ = ["Interface", "check_group", "choose", "interfaces"]
+__all__ = ["Interface", "choose", "interfaces"]
 
 _SIOCGIFCONF, _SIOCGIFFLAGS, _SIOCGIFMTU = 0x8912, 0x8913, 0x8921  # linux/sockios.h
 _UP, _LOOPBACK, _MULTICAST = 0x1, 0x8, 0x1000  # linux/if.h
@@ -89,21 +88,6 @@ def choose(text: str, group: str, *, where: str | None = None, loopback: bool = 
             "the interface carries no multicast", expected=able or "another one", found=str(found), where=where
         )
     return found
-
-
-def check_group(text: str, *, where: str | None = None) -> str:
-    """`text` if it is an IPv4 multicast group that may be used. Raises ConfigError."""
-    expected = "a group of 224.0.1.0 to 239.255.255.255, within one's own network 239.192.0.0/14"
-    try:
-        group = ipaddress.IPv4Address(text)
-    except ValueError:
-        raise ConfigError("not a multicast group", expected=expected, found=repr(text), where=where) from None
-    if not group.is_multicast:
-        raise ConfigError("not a multicast group", expected=expected, found=repr(text), where=where)
-    if group in ipaddress.IPv4Network("224.0.0.0/24"):
-        # Routers never pass these on, and switches flood them (RFC 5771, section 4).
-        raise ConfigError("a group that is kept for routing", expected=expected, found=repr(text), where=where)
-    return text
 
 
 def _towards(group: str, where: str | None) -> str:
