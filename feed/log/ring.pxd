@@ -42,6 +42,8 @@ cdef class Intake:
     cdef ring_state* rings[64]
     cdef uint32_t count
     cdef list _rings
+    cdef set _topics          # (schema, symbol) of all that the log has or a ring has announced
 
+    cdef int reserve(self, tuple topic) except -1
     cdef int _take(self, uint32_t limit, uint32_t* taken) noexcept nogil
     cdef bint _waiting(self) noexcept nogil

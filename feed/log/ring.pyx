@@ -61,6 +61,7 @@ cdef class Ring(Sink):
         if schema not in BY_WORD:
             raise CallerError("no such schema", expected=", ".join(BY_WORD), found=schema)
         check_symbol(symbol)
+        self._intake.reserve(key)
         cdef tc_topic_entry entry
         memset(&entry, 0, sizeof(entry))
         text = symbol.encode("ascii")
@@ -125,6 +126,7 @@ cdef class Intake:
     def __cinit__(self, writer: LogWriter) -> None:
         self.writer = writer
         self._rings = []
+        self._topics = set(writer.topics())
 
     def ring(self, capacity: int = 1 << 20) -> Ring:
         """A new ring of `capacity` bytes, a power of two from 64 KiB, for one source's thread."""
@@ -144,6 +146,15 @@ cdef class Intake:
         self.count += 1
         self._rings.append(ring)
         return ring
+
+    cdef int reserve(self, tuple topic) except -1:
+        """Keep room in the log for a topic that a ring announces: its source is told at once that there is none, as by the
+        log itself. With the GIL held throughout, so that two sources cannot be given the last place both."""
+        if topic not in self._topics:
+            if len(self._topics) >= self.writer.header.max_topics:
+                raise self.writer.full(*topic)
+            self._topics.add(topic)
+        return 0
 
     def poll(self, limit: int) -> int:
         """Append at most `limit` records to the log and wake its readers once; says how many."""

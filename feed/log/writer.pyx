@@ -153,6 +153,21 @@ cdef class LogWriter(Sink):
 
     # --- topics -----------------------------------------------------------------------------------------------------
 
+    def topics(self) -> list[tuple[str, str]]:
+        """Schema and symbol of every topic, by id."""
+        return list(self._topic_ids)
+
+    def full(self, schema: str, symbol: str) -> LogSpace:
+        """Count a topic for which there is no room; gives the error to raise."""
+        self.refused_topics += 1
+        return LogSpace(
+            "the topic table is full",
+            expected=f"at most {self.header.max_topics} topics",
+            found=f"{schema}.{symbol}",
+            where=str(self._directory),
+            remedy="Raise log.max_topics",
+        )
+
     def topic(self, schema: str, symbol: str) -> int:
         """The id of a topic; a new one is announced in the log before its first record.
 
@@ -167,14 +182,7 @@ cdef class LogWriter(Sink):
             raise CallerError("no such schema", expected=", ".join(BY_WORD), found=schema)
         check_symbol(symbol)
         if self.topic_count >= self.header.max_topics:
-            self.refused_topics += 1
-            raise LogSpace(
-                "the topic table is full",
-                expected=f"at most {self.header.max_topics} topics",
-                found=f"{schema}.{symbol}",
-                where=str(self._directory),
-                remedy="Raise log.max_topics",
-            )
+            raise self.full(schema, symbol)
         cdef uint32_t topic_id = self.topic_count
         cdef tc_topic_entry* entry = &self.topic_entries[topic_id]
         text = symbol.encode("ascii")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from feed.config import SimConfig
-from feed.errors import CallerError
+from feed.errors import CallerError, LogSpace
 from feed.log.reader import LogReader
 from feed.log.ring import Intake
 from feed.log.writer import LogWriter
@@ -23,6 +23,21 @@ from feed.sources.sim import Sim
 def test_sizes_that_are_none(place: Path, nbytes: int) -> None:
     with LogWriter.open(place, log_bytes=1 << 20) as writer, pytest.raises(CallerError):
         Intake(writer).ring(nbytes)
+
+
+def test_a_full_topic_table_is_told_to_the_source_and_not_to_the_sequencer(place: Path) -> None:
+    with LogWriter.open(place, log_bytes=1 << 20, max_topics=3) as writer:
+        writer.topic("quote", "A")
+        intake = Intake(writer)
+        one, other = intake.ring(), intake.ring()
+        assert one.topic("quote", "A") == other.topic("quote", "B") == 0
+        assert other.topic("trade", "A") == one.topic("quote", "B") == 1
+        for ring in (one, other):
+            with pytest.raises(LogSpace, match="max_topics"):
+                ring.topic("trade", "B")
+        assert writer.refused_topics == 2
+        intake.poll(1000)
+        assert writer.topics() == [("quote", "A"), ("quote", "B"), ("trade", "A")]
 
 
 def test_three_sources_in_threads_lose_nothing_and_keep_their_order(place: Path) -> None:
