@@ -51,8 +51,8 @@ cdef tc_record_header _nothing      # what a tick that nobody filled decodes
 
 
 cdef class Tick:
-    """What every tick has. `flags`: 1 snapshot, 2 replayed, 4 conflated, 8 loss before this one. `folded`: how many earlier
-    ticks of its topic a conflated one stands for.
+    """What every tick has. `flags`: 1 snapshot, 2 replayed, 4 conflated, 8 loss before this one, 16 doubtful (it breaks a
+    rule of the feed's validation). `folded`: how many earlier ticks of its topic a conflated one stands for.
 
     Times are ns since 1970: `ts_event` at the venue, `ts_recv` at the capture, `ts_in` when the feed first had it,
     `ts_sent` when it was handed to the transport (shm: committed), `ts_bot` when it was handed to the bot.

@@ -35,6 +35,7 @@ from feed.config import (
     ArchiveReplayConfig,
     FeedConfig,
     ItchConfig,
+    PgmConfig,
     PushConfig,
     PythonConfig,
     SimConfig,
@@ -101,10 +102,16 @@ def build(
         from feed.archive.agent import Archive
 
         return Archive(config, config.directory, counters)
-    from feed.publish.zmq import ZmqPublisher
-
     publisher = name.removeprefix("publish.")
-    return ZmqPublisher(publisher, config.publish[publisher], config.directory, counters)
+    match config.publish[publisher]:
+        case PgmConfig() as settings:
+            from feed.publish.pgm import PgmPublisher
+
+            return PgmPublisher(publisher, settings, config.directory, counters)
+        case settings:
+            from feed.publish.zmq import ZmqPublisher
+
+            return ZmqPublisher(publisher, settings, config.directory, counters)
 
 
 def _ingest(config: FeedConfig, counters: Counters, sources: Sequence[Callable[[Sink], Source]]) -> Ingest:
@@ -154,7 +161,15 @@ def _sources(config: FeedConfig, counters: Counters) -> list[Callable[[Sink], So
 
                 return lambda sink: Replay(name, settings, sink, counters)
 
-    return [maker(name) for name in config.source]
+    def checked(name: str) -> Callable[[Sink], Source]:
+        rules, make = config.source[name].validate, maker(name)
+        if not rules.actions:
+            return make
+        from feed.sources.checked import Checked
+
+        return lambda sink: Checked(make, rules, sink, counters)
+
+    return [checked(name) for name in config.source]
 
 
 def _group_id(group: str) -> int:
@@ -235,6 +250,7 @@ def run(
     `watch` is called about ten times a second, once everything is up (the demo shows its screen from there).
     """
     began = time.monotonic()
+    _refuse(config)
     kind = Threads if config.feed.processes == "one" else Processes
     with _signals() as (stop, fd), kind(config, agent_names(config), _turn) as feed:
         feed.watch(fd)
@@ -260,6 +276,14 @@ def run(
         raise HostError("the feed stopped", found=repr(feed.error)) from feed.error
     log.info("%s", summary)
     return 0
+
+
+def _refuse(config: FeedConfig) -> None:
+    """Raise HostError if this host can't run it: better now than from a child that is started again and again."""
+    if any(isinstance(each, PgmConfig) for each in config.publish.values()):
+        from feed.publish import pgm
+
+        pgm.refuse(config)
 
 
 @contextlib.contextmanager

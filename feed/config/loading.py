@@ -135,8 +135,10 @@ def _fold_python(document: tables.Document) -> None:
         kind = table.get("kind") if isinstance(table, dict) else None
         if not isinstance(kind, tables.Given) or not str(kind.value).startswith("python:"):
             continue
-        settings = tables.plain({key: value for key, value in table.items() if key != "kind"})
+        ours = {key: value for key, value in table.items() if key == "validate" and isinstance(value, dict)}
+        settings = tables.plain({key: value for key, value in table.items() if key != "kind" and key not in ours})
         sources[name] = {
+            **ours,
             "kind": tables.Given("python", kind.origin),
             "class": tables.Given(kind.value.removeprefix("python:"), kind.origin),
             "settings": tables.Given(settings, kind.origin),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from feed import classes
+from feed.config.validation import ValidateTable
 from feed.config.values import KindTable, SchemaWord, Size, Speed, size_bytes
 from feed.errors import ConfigError
 from feed.position import Position
@@ -50,6 +51,8 @@ ItchSchema = Literal["quote", "trade", "status", "definition", "book", "order"]
 
 class SourceTable(KindTable, frozen=True, kw_only=True):
     """Base of every source's table."""
+
+    validate: ValidateTable = ValidateTable()
 
     def faults(self, table: str, config: FeedConfig, where: Where) -> Iterator[ConfigError]:
         """What no single key shows; `table` is its path, ``source.NAME``."""

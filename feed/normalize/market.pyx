@@ -8,6 +8,7 @@ eight is a trade, at the bid, at the ask, or between them. Sequence numbers coun
 
 from libc.stdlib cimport calloc, free
 
+from feed.log.through cimport TOOK
 from feed.wire.records cimport TC_SCHEMA_QUOTE, TC_SCHEMA_STATUS, TC_SCHEMA_TRADE
 
 from fractions import Fraction
@@ -195,7 +196,7 @@ cdef class Market:
         else:
             taken = sink.append(self.made_topic, &self.status, sizeof(tc_status), 0, 0)
         self.held = not taken
-        self.ticks[self.made] += taken != 0
+        self.ticks[self.made] += taken == TOOK
         return taken != 0
 
     cdef bint _make(self) noexcept nogil:

@@ -9,6 +9,7 @@ schedule.pxd.
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc
 
+from feed.log.through cimport TOOK
 from feed.normalize.dbn cimport (
     TC_DBN_IS_IMPOSSIBLE,
     TC_DBN_IS_MAPPING,
@@ -148,6 +149,7 @@ cdef class Merge:
         cdef int64_t n = 0
         cdef uint64_t due = 0
         cdef uint32_t topic
+        cdef int took
         cdef dbn_stream* s
         cdef dbn_instrument* instrument
         self.want = WANT_NOTHING
@@ -173,12 +175,13 @@ cdef class Merge:
                 break
             if topic == TOPIC_REFUSED:
                 self.refused += 1
-            elif sink.append(topic, s.head.record, s.head.record_bytes, due if self.times.paced else 0, 0):
-                self.ticks[s.head.schema] += 1
-                n += 1
             else:
-                self.want = WANT_ROOM
-                break
+                took = sink.append(topic, s.head.record, s.head.record_bytes, due if self.times.paced else 0, 0)
+                if not took:
+                    self.want = WANT_ROOM
+                    break
+                self.ticks[s.head.schema] += took == TOOK
+                n += 1
             self.times.last_due = due if self.times.paced else now_ns
             self.last_ts = s.key
             s.ready = False

@@ -4,6 +4,7 @@
 """
 
 from feed.log.layout cimport TC_FRAME_HEADER, tc_log_frame
+from feed.log.through cimport TOOK
 from feed.normalize.schedule cimport schedule_again, schedule_due, schedule_speed, schedule_start
 from feed.store.walk cimport walk_topic
 
@@ -77,6 +78,7 @@ cdef class Playback(FrameWalk):
     cdef int64_t run(self, Sink sink, int64_t limit, uint64_t now_ns) noexcept nogil:
         cdef int64_t n = 0
         cdef uint64_t due = 0
+        cdef int took
         cdef walk_topic* topic
         cdef const tc_log_frame* frame
         self.want = WANT_NOTHING
@@ -94,12 +96,13 @@ cdef class Playback(FrameWalk):
                     break
             if topic.label == LABEL_REFUSED:
                 self.refused += 1
-            elif sink.append(topic.label, &frame.record[0], frame.length - TC_FRAME_HEADER, due, frame.flags):
-                self._ticks[topic.schema] += 1
-                n += 1
             else:
-                self.want = WANT_ROOM
-                break
+                took = sink.append(topic.label, &frame.record[0], frame.length - TC_FRAME_HEADER, due, frame.flags)
+                if not took:
+                    self.want = WANT_ROOM
+                    break
+                self._ticks[topic.schema] += took == TOOK
+                n += 1
             self._times.last_due = due
             self.at_ns = frame.ts_in
             self.advance(frame)

@@ -12,6 +12,7 @@ from libc.string cimport memcmp, memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from feed.log.fences cimport tc_read_published
+from feed.log.through cimport TOOK, at_the_end
 from feed.metrics.histogram cimport tc_histogram_record
 from feed.wire.records cimport TC_SCHEMA_NONE, TC_UNDEF_TIMESTAMP, tc_record_bytes, tc_schema_of_rtype
 
@@ -38,6 +39,7 @@ cdef class Pushed:
 
     def __cinit__(self, Sink sink not None, Histogram venue not None):
         self._sink = sink
+        sink = at_the_end(sink)
         if isinstance(sink, Ring):
             self._ring = sink
             self._writer = self._ring._intake.writer
@@ -217,19 +219,21 @@ cdef class Pushed:
         cdef uint16_t index = 0, schema
         cdef uint32_t length
         cdef uint64_t ts_event
+        cdef int took
         self.full = False
         while n < limit and self.at < self.count:
             if self.which is not NULL:
                 memcpy(&index, self.which + 2 * <size_t>self.at, 2)
             schema = tc_schema_of_rtype(self.records[1])
             length = self.records[0] * 4
-            if not self._sink.append(self.chosen[index].topics[schema], self.records, length, self.ts_in, 0):
+            took = self._sink.append(self.chosen[index].topics[schema], self.records, length, self.ts_in, 0)
+            if not took:
                 self.full = True
                 break
             memcpy(&ts_event, self.records + 8, 8)
             if ts_event != TC_UNDEF_TIMESTAMP and ts_event != 0:
                 tc_histogram_record(self.venue, <int64_t>(self.ts_in - ts_event))
-            self.ticks[schema] += 1
+            self.ticks[schema] += took == TOOK
             self.records += length
             self.at += 1
             n += 1

@@ -75,13 +75,15 @@ class Hearing(Protocol):
 
 
 class Tally:
-    """What a source counts: once per batch, into ``tickcast_ticks_total`` and ``tickcast_rejected_total``."""
+    """What a source counts: once per batch, into ``tickcast_ticks_total``, ``tickcast_rejected_total`` and
+    ``tickcast_flagged_total``."""
 
     def __init__(self, counters: Counters, source: str) -> None:
         self._counters = counters
         self._source = source
         self._ticks: dict[str, Counter] = {}
         self._rejected: dict[str, Counter] = {}
+        self._flagged: dict[str, Counter] = {}
 
     def ticks(self, schema: str, n: int) -> None:
         """`n` ticks of `schema` are in the sink."""
@@ -97,4 +99,12 @@ class Tally:
         if counter is None:
             counter = self._counters.counter("tickcast_rejected_total", source=self._source, reason=reason)
             self._rejected[reason] = counter
+        counter.add(n)
+
+    def flagged(self, rule: str, n: int) -> None:
+        """`n` ticks were put in although they break a rule of validation."""
+        counter = self._flagged.get(rule)
+        if counter is None:
+            counter = self._counters.counter("tickcast_flagged_total", source=self._source, reason=rule)
+            self._flagged[rule] = counter
         counter.add(n)

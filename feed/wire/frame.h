@@ -16,6 +16,7 @@ enum {
     TC_FLAG_REPLAYED = 2,   /* sent before; this is an answer to somebody's question */
     TC_FLAG_CONFLATED = 4,  /* `folded` earlier ticks of the topic were dropped in favour of this one */
     TC_FLAG_LOSS = 8,       /* the feed itself lost something of this topic before this frame */
+    TC_FLAG_DOUBTFUL = 16,  /* a record that breaks a rule of the feed's validation */
 };
 
 enum {

@@ -8,6 +8,7 @@ cdef extern from "feed/wire/frame.h" nogil:
         TC_FLAG_REPLAYED
         TC_FLAG_CONFLATED
         TC_FLAG_LOSS
+        TC_FLAG_DOUBTFUL
 
         TC_WIRE_WORD_MAX
         TC_WIRE_SYMBOL_MAX

@@ -9,6 +9,7 @@ FLAG_SNAPSHOT: Final[int]
 FLAG_REPLAYED: Final[int]
 FLAG_CONFLATED: Final[int]
 FLAG_LOSS: Final[int]
+FLAG_DOUBTFUL: Final[int]
 HEADER_BYTES: Final[int]
 COUNT_MAX: Final[int]
 

@@ -16,6 +16,7 @@ from feed.errors import CallerError, SymbolError, WireError
 from feed.wire.frames import (
     COUNT_MAX,
     FLAG_CONFLATED,
+    FLAG_DOUBTFUL,
     FLAG_LOSS,
     FLAG_REPLAYED,
     FLAG_SNAPSHOT,
@@ -38,7 +39,7 @@ QUOTE = topic("quote", "AAPL")
 
 
 def test_flags_are_the_designs() -> None:
-    assert (FLAG_SNAPSHOT, FLAG_REPLAYED, FLAG_CONFLATED, FLAG_LOSS) == (1, 2, 4, 8)
+    assert (FLAG_SNAPSHOT, FLAG_REPLAYED, FLAG_CONFLATED, FLAG_LOSS, FLAG_DOUBTFUL) == (1, 2, 4, 8, 16)
     assert HEADER_BYTES == HEADER.size == 56
 
 
