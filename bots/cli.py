@@ -57,6 +57,8 @@ class Transport(StrEnum):
     shm = "shm"
     ipc = "ipc"
     tcp = "tcp"
+    epgm = "epgm"
+    pgm = "pgm"
 
 
 class Order(StrEnum):
@@ -79,7 +81,14 @@ Schemas = Annotated[
     str | None, typer.Option(metavar="WORDS", help="Such as trade,quote (trade quote bbo book order bar1s bar1m ...).")
 ]
 Over = Annotated[
-    Transport, typer.Option(help="auto: shared memory on the feed's own host, else tcp.", show_choices=True)
+    Transport,
+    typer.Option(
+        help="auto: shared memory on the feed's own host, else multicast that comes through, else tcp.",
+        show_choices=True,
+    ),
+]
+Interface = Annotated[
+    str, typer.Option(metavar="NAME", help="Where multicast comes in: name or address. Default: where the route leads.")
 ]
 
 
@@ -88,6 +97,7 @@ def watch(
     symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help="Names, beginnings ('ES*') or '*'.")],
     schemas: Schemas = None,
     transport: Over = Transport.auto,
+    interface: Interface = "",
     seconds: Annotated[
         float | None, typer.Option("--for", metavar="SECONDS", min=0, help="Default: until Ctrl-C.")
     ] = None,
@@ -95,7 +105,7 @@ def watch(
 ) -> None:
     """Show each symbol's last prices, rate, age, latency and gaps, live; without a terminal, once at the end."""
     with Screen() as screen:  # before anything else: its process should have as little of ours as possible
-        subscriber = _subscriber(symbols, schemas, transport, feed, name=f"watch-{os.getpid()}")
+        subscriber = _subscriber(symbols, schemas, transport, feed, name=f"watch-{os.getpid()}", interface=interface)
         watching = Watch(subscriber, screen, feed)
         _log_to(watching if screen.live else logging.StreamHandler())
         with _ended_by_signals(subscriber):
@@ -117,6 +127,7 @@ def run(
         str | None, typer.Option(metavar="WORDS", help="Such as trade,quote. Default: what the bot has callbacks for.")
     ] = None,
     transport: Over = Transport.auto,
+    interface: Interface = "",
     order: Annotated[
         Order, typer.Option(help="topic: each symbol's ticks in order; stream: all symbols in the feed's order.")
     ] = Order.topic,
@@ -158,6 +169,7 @@ def run(
         bot = kind()
     options = {
         "name": name or f"{kind.__name__[:20]}-{os.getpid()}",
+        "interface": interface,
         "order": order.value,
         "idle": idle.value,
         "start": int(start) if start.isdigit() else start,

@@ -163,6 +163,9 @@ class Connection:
                 why = self._prove(deadline_ns)
                 if not why:
                     break
+                if self.route.distrust(self.link.transport, why):
+                    self._drop()
+                    continue
             assert why is not None
             self._say_waiting(why)
             if deadline_ns is not None and monotonic_ns() >= deadline_ns:
@@ -394,6 +397,8 @@ class Connection:
             verdict = self._watch.judge(now)
             ask = ask or verdict.ask
             self._lose(verdict.stale(now_ns()))
+            if verdict.state == "network cut" and self.link is not None:
+                ask = ask or self.route.distrust(self.link.transport, verdict.why)
         # Only the directory tells a clock that was set back (a new epoch that looks older) from stragglers.
         ask = ask or self.delivery.outdated != self._outdated
         if ask and self._control is not None and now >= self._try_at_ns:

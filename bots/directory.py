@@ -14,6 +14,7 @@ import zmq
 from bots.offset import RoundTrips
 from feed.clock import monotonic_ns, now_ns
 from feed.errors import ControlError
+from feed.wire.pgm import Window  # noqa: TC001 - msgspec reads annotations when it runs
 
 __all__ = ["Archive", "ControlClient", "Directory", "Transport"]
 
@@ -32,12 +33,13 @@ STALE_NS = 5_000_000_000
 
 
 class Transport(msgspec.Struct, frozen=True):
-    """One publisher of the feed; a host of ``*`` is the one at which the control address was reached."""
+    """One publisher of the feed; a host of ``*`` is that at which the control address was reached. `window`: of PGM."""
 
     publisher: str
     transport: str
     endpoint: str
     heartbeat_ns: Annotated[int, msgspec.Meta(gt=0)] = 1_000_000_000
+    window: Window | None = None
 
 
 class Archive(msgspec.Struct, frozen=True):

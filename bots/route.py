@@ -1,10 +1,11 @@
-"""Which link takes a bot to its feed: shared memory on the feed's host, else ZeroMQ, and history before either.
+"""Which link takes a bot to its feed: shared memory on the feed's host, else multicast where it is offered and comes
+through, else tcp; and history before any of them.
 
 left = where the bot is to go on: None for live, or (epoch, seq), epoch 0 for the present one
 
 the log still has it ─────────────────────────────▶ shm
 it does not: archive's files, or control ──history──▶ shm
-tcp, ipc: control ──history──▶ live; what lies between is a hole in each topic, and recovery fills it
+others: control ──history──▶ live; what lies between is a hole in each topic, and recovery fills it
 """
 
 from __future__ import annotations
@@ -19,21 +20,24 @@ from bots.links.history import HistoryLink
 from bots.links.shm import ShmLink
 from bots.links.zmq import ZmqLink
 from feed.clock import boot_id, monotonic_ns
-from feed.errors import ConfigError, ControlError, LogError, StoreError
+from feed.errors import ConfigError, ControlError, HostError, LogError, StoreError
 from feed.log.place import directory as log_directory
+from feed.wire import pgm
 from feed.wire.frames import FLAG_REPLAYED
+from feed.wire.interfaces import choose
 from feed.wire.records import BY_WORD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bots.directory import ControlClient, Directory
+    from bots.directory import ControlClient, Directory, Transport
     from bots.links.link import Link
     from feed.wire.topics import Pattern
 
 __all__ = ["TRANSPORTS", "Route", "Start"]
 
-TRANSPORTS = ("auto", "shm", "ipc", "tcp")
+MULTICAST = pgm.PGM
+TRANSPORTS = ("auto", "shm", "ipc", "tcp", *MULTICAST)
 RESTART_NS = 3_000_000_000
 """How long `auto` waits for a log that was there before, rather than take tcp."""
 
@@ -48,9 +52,11 @@ log = logging.getLogger("bots")
 
 class Route:
     """Opens links. `left` says where the next one is to begin; `durable` bots finish an old epoch first. `next_seq` is
-    the feed's as of the directory followed last.
+    the feed's as of the directory followed last. `interface`: which one multicast comes in by, name or address; "": the
+    one that leads there.
 
     :raises ConfigError: `start` is none.
+    :raises HostError: there is no such interface, or this Python does not have the transport.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class Route:
         hwm: int,
         start: Start,
         durable: bool,
+        interface: str = "",
     ) -> None:
         self.patterns = patterns
         self.schemas: Sequence[str] | None = None
@@ -78,7 +85,14 @@ class Route:
         self._durable = durable
         self._ahead: ShmLink | None = None
         self._shm_failed_ns = 0
+        self._interface = interface
+        self._trying = ""  # multicast that `auto` has chosen
+        self._untrusted: set[str] = set()
         self._begin_at(start)
+        if interface:
+            choose(interface, "", where="interface")
+        if transport in pgm.PGM:
+            pgm.require(pgm.Group(transport, "", "", 0), where="transport")
 
     def _begin_at(self, start: Start) -> None:
         if isinstance(start, int):
@@ -118,16 +132,11 @@ class Route:
             except LogError as error:
                 if self._transport == "shm" or self._between_logs():
                     raise
-                log.info("no shared memory, so tcp: %s", error)
+                log.info("no shared memory: %s", error)
             else:
                 self._shm_failed_ns = 0
                 return self.begin(shm, control)
-        wanted = "tcp" if self._transport == "auto" else self._transport
-        publisher = directory.find(wanted)
-        if publisher is None:
-            offered = ", ".join(sorted({each.transport for each in directory.transports})) or "none"
-            raise ControlError(f"the feed does not publish over {wanted}", expected=offered, where=self._feed)
-        endpoint = control.reach(publisher.endpoint)
+        publisher, endpoint = self._choose(directory, control)
         self.heartbeat_ns = publisher.heartbeat_ns
         if isinstance(link, ZmqLink) and link.endpoint == endpoint and same_epoch:
             return None
@@ -135,7 +144,45 @@ class Route:
             return self._history(
                 self._from_control(control, self.left[0] or directory.epoch), self.left[0] or directory.epoch
             )
-        return self.open_endpoint(endpoint)
+        return self.open_endpoint(endpoint, publisher.window)
+
+    def _choose(self, directory: Directory, control: ControlClient) -> tuple[Transport, str]:
+        """The publisher to take ticks from, and its endpoint as this host has it.
+
+        :raises ControlError: the feed has none that will do.
+        :raises HostError: what was asked for can't be had on this host.
+        """
+        auto = self._transport == "auto"
+        for transport in (*MULTICAST, "tcp") if auto else (self._transport,):
+            publisher = directory.find(transport)
+            if publisher is None or transport in self._untrusted:
+                continue
+            if publisher.window is None:
+                return publisher, control.reach(publisher.endpoint)
+            self._trying = transport if auto else ""
+            try:
+                return publisher, self._join(publisher.endpoint, publisher.window)
+            except HostError as error:
+                if not self.distrust(transport, str(error)):
+                    raise
+        wanted = "tcp" if auto else self._transport
+        offered = ", ".join(sorted({each.transport for each in directory.transports})) or "none"
+        raise ControlError(f"the feed does not publish over {wanted}", expected=offered, where=self._feed)
+
+    def _join(self, endpoint: str, window: pgm.Window) -> str:
+        """A group's endpoint over an interface of this host. Raises HostError."""
+        group = pgm.parse_group(endpoint)
+        pgm.require(group, where=self._feed)
+        return str(pgm.here(group.over(self._interface or group.interface), window, where=self._feed))
+
+    def distrust(self, transport: str, why: str) -> bool:
+        """Multicast does not come through here. True: it was `auto` that chose it, and takes tcp from now on."""
+        if transport != self._trying:
+            return False
+        self._trying = ""
+        self._untrusted.add(transport)
+        log.warning("no %s, so tcp: %s", transport, why)
+        return True
 
     def begin(self, shm: ShmLink, control: ControlClient | None) -> Link:
         """`shm` at the place where the bot is to go on, or the history before it."""
@@ -184,11 +231,14 @@ class Route:
             )
         return ShmLink(at, self._name)
 
-    def open_endpoint(self, endpoint: str) -> ZmqLink:
-        """A link on a publisher."""
+    def open_endpoint(self, endpoint: str, window: pgm.Window | None = None) -> ZmqLink:
+        """A link on a publisher; PGM's has a `window`, the usual one where nobody says. Raises HostError."""
+        if window is None and endpoint.partition("://")[0] in pgm.PGM:
+            window = pgm.Window()
+            endpoint = self._join(endpoint, window)
         schemas = self.schemas if self.schemas is not None else list(BY_WORD)
         prefixes = {pattern.prefix(schema) for pattern in self.patterns for schema in schemas}
-        return ZmqLink(endpoint, sorted(prefixes), self._hwm)
+        return ZmqLink(endpoint, sorted(prefixes), self._hwm, window)
 
     def _open_log(self, at: Path, directory: Directory) -> ShmLink:
         if self._ahead is not None and self._ahead.epoch == directory.epoch:

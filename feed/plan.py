@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from feed.config import LOG_SEGMENTS, ArchiveReplayConfig, ItchConfig, PushConfig, PythonConfig, SimConfig, size_bytes
+from feed.config import (
+    LOG_SEGMENTS,
+    ArchiveReplayConfig,
+    ItchConfig,
+    PgmConfig,
+    PushConfig,
+    PythonConfig,
+    SimConfig,
+    size_bytes,
+)
 from feed.ports import parse_endpoint
 
 if TYPE_CHECKING:
@@ -90,6 +99,13 @@ def _archive(config: FeedConfig, folder: Path) -> str:
 
 
 def _publisher(publisher: PublishConfig) -> str:
+    if isinstance(publisher, PgmConfig):
+        window = f"{publisher.window.size / 1e6:,.0f} MB"
+        return (
+            f"{publisher.endpoint} (open to the network), {publisher.rate:,} kbit/s for {publisher.recovery} = "
+            f"{window} kept at each end, packets ≤ {publisher.tpdu}, {publisher.hops} hop{'s' * (publisher.hops > 1)}, "
+            f"batch ≤ {publisher.batch}, heartbeat {publisher.heartbeat}, {_idle(publisher.idle, publisher.cpu)}"
+        )
     full = "drops" if publisher.slow == "drop" else "waits"
     hose = f", firehose {_address(publisher.firehose)}" if publisher.firehose else ""
     return (

@@ -216,8 +216,9 @@ def _table_of_kind(
         return None
     if name in kinds:
         return kinds[name]
-    if len(kinds) == 1:
-        return structs[0]
+    usual = structs if len(kinds) == 1 else [each for each in structs if getattr(each, "usual", False)]
+    if usual:
+        return usual[0]
     errors.append(
         ConfigError("is missing", expected=_either(f'"{k}"' for k in kinds), where=f"{_origin(item)}{key}.{tag_field}")
     )

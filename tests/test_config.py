@@ -56,7 +56,8 @@ def test_every_key_stands_in_the_example_with_its_default_and_a_comment() -> Non
             assert part in found, f"config/feed.toml lacks {'.'.join(key)}"
             found = found[part]
         assert found == value, ".".join(key)
-    for kind in (config.ReplayConfig, config.ItchConfig, config.ArchiveReplayConfig, config.PushConfig):
+    sources = (config.ReplayConfig, config.ItchConfig, config.ArchiveReplayConfig, config.PushConfig)
+    for kind in (*sources, config.PgmConfig):
         for field in msgspec.structs.fields(kind):
             key = field.encode_name
             assert re.search(rf"^{key} = ", commented, re.M), f"config/feed.toml lacks {key} of {kind.__name__}"
@@ -209,7 +210,7 @@ WRONG = {
     '[publish.tcp]\nhwm = "5"': "publish.tcp.hwm: not allowed: expected a whole number",
     "[publish.tcp]\nheartbeat = 1": 'publish.tcp.heartbeat: not allowed: expected a duration such as "100ms"',
     '[publish.tcp]\nheartbeat = "1 day"': "publish.tcp.heartbeat: not allowed: expected a duration",
-    '[publish.tcp]\nkind = "zmk"': "tcp.kind: not allowed: expected \"zmq\", found 'zmk'",
+    '[publish.tcp]\nkind = "zmk"': "tcp.kind: not allowed: expected \"zmq\" or \"pgm\", found 'zmk'",
     "[publish.TCP]\nhwm = 5": "publish.TCP: not a name: expected small letters, digits and single _, found 'TCP'",
     "[source.mine]\nseed = 1": 'source.mine.kind: is missing: expected "sim", "replay", "archive"',
     '[source.replay]\nspeed = "max"': "source.replay.files: is missing: expected a list of DBN files",

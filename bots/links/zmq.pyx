@@ -1,9 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
-"""The link over ZeroMQ, tcp and ipc: a SUB socket read in native code through the libzmq that pyzmq loaded.
+"""The link over ZeroMQ, tcp, ipc and PGM: a SUB socket read in native code through the libzmq that pyzmq loaded.
 
 Subscriptions go out in the order in which they are asked for, `heartbeat|` last, and a publisher answers a new
 `heartbeat|` at once: the first heartbeat proves that all of them hold. libzmq reconnects and subscribes again by
 itself, then in alphabetical order, which proves nothing; what was missed meanwhile shows in the numbering.
+
+Over PGM nobody hears of a subscription: this end alone chooses from what goes to the group. A heartbeat proves that the
+group's packets come here; there is no connection that could be closed, and silence is all that tells of an end.
 """
 
 from libc.errno cimport EAGAIN, EINTR
@@ -18,6 +21,7 @@ from feed.wire.libzmq cimport ZMQ_DONTWAIT, handle, table
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from feed.wire.pgm import apply
 from feed.wire.topics import HEARTBEAT
 
 cdef enum:
@@ -31,10 +35,11 @@ cdef class ZmqLink(FrameLink):
     """A link on the publisher at `endpoint`. `prefixes`: what to subscribe, see Pattern.prefix().
 
     :param hwm: messages that libzmq keeps for us before it drops (the publisher's end has its own).
+    :param window: of PGM, whose endpoint has the address of an interface of this host (feed.wire.pgm.here).
     :raises zmq.ZMQError: the endpoint is none.
     """
 
-    def __init__(self, str endpoint, prefixes, hwm: int = 100_000) -> None:
+    def __init__(self, str endpoint, prefixes, hwm: int = 100_000, window=None) -> None:
         self.transport = endpoint.partition("://")[0]
         self.endpoint = endpoint
         self.receive_timeout_ms = -1
@@ -57,7 +62,10 @@ cdef class ZmqLink(FrameLink):
                 # A peer that vanished without a word is let go of, and connected to again.
                 socket.heartbeat_ivl = 2000
                 socket.heartbeat_timeout = 6000
-            self._monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+            if window is not None:
+                apply(window, socket)
+            else:
+                self._monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
             # A socket that subscribes first sends its subscriptions sorted when it connects; one that connects first
             # sends them as they are asked for. Beyond the high-water mark it would drop subscriptions, and tell nobody.
             socket.sndhwm = 0
@@ -203,7 +211,7 @@ cdef class ZmqLink(FrameLink):
 
     def gone(self) -> bool:
         """Has the publisher hung up, and not been reached again?"""
-        while not self._monitor.closed and self._monitor.poll(0):
+        while self._monitor is not None and not self._monitor.closed and self._monitor.poll(0):
             event = recv_monitor_message(self._monitor)
             self._connected = event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
         return not self._connected

@@ -139,6 +139,8 @@ def faults(config: FeedConfig, where: Where) -> Iterator[ConfigError]:
     yield from _control_faults(config, where)
     yield from _endpoint_faults(config, where)
     yield from _source_faults(config, where)
+    for name, publisher in config.publish.items():
+        yield from publisher.faults(f"publish.{name}", config, where)
     yield from _archive_faults(config, where)
     yield from _feed_faults(config, where)
     yield from _latency_faults(config, where)

@@ -1,21 +1,28 @@
 """[publish.NAME]: how ticks leave, one table for each kind; what could be wrong with it stands in its `faults`.
 
-To add a kind: write its struct here, add it to PublishConfig and to `feed.supervisor`, and document its keys in
-config/feed.toml (a test compares them).
+To add a kind: write its struct here (or, for a family, in a module of its own beside this one), add it to PublishConfig
+and to `feed.supervisor`, and document its keys in config/feed.toml (a test compares them).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import msgspec
 
+from feed.config.pgm import PgmConfig
 from feed.config.values import Cpu, Duration, Idle, KindTable
+from feed.ports import parse_endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["PublishConfig", "ZmqConfig"]
+    from feed.config.feed import FeedConfig
+    from feed.config.sources import Where
+    from feed.errors import ConfigError
+
+__all__ = ["PgmConfig", "PublishConfig", "ZmqConfig"]
 
 
 class ZmqConfig(KindTable, frozen=True, kw_only=True, tag="zmq"):
@@ -30,6 +37,8 @@ class ZmqConfig(KindTable, frozen=True, kw_only=True, tag="zmq"):
     cpu: Cpu = -1
     firehose: str = ""
 
+    usual: ClassVar[bool] = True
+
     def addresses(self) -> dict[str, str]:
         """Key to address, for what it listens at."""
         return {"endpoint": self.endpoint, **({"firehose": self.firehose} if self.firehose else {})}
@@ -39,5 +48,14 @@ class ZmqConfig(KindTable, frozen=True, kw_only=True, tag="zmq"):
         endpoint = "tcp://127.0.0.1:5551" if name == "tcp" else f"ipc://{directory}/{name}"
         return msgspec.structs.replace(self, endpoint=self.endpoint or endpoint)
 
+    @property
+    def transport(self) -> str:
+        """tcp or ipc, once derived."""
+        return parse_endpoint(self.endpoint).transport
 
-PublishConfig = ZmqConfig
+    def faults(self, name: str, config: FeedConfig, where: Where) -> Iterator[ConfigError]:
+        """Its addresses are looked at with all others."""
+        return iter(())
+
+
+PublishConfig = ZmqConfig | PgmConfig

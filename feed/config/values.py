@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -70,7 +70,9 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class KindTable(Table, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """Base of a table that says its ``kind``."""
+    """Base of a table that says its ``kind``. ``usual``: what a table is that says none."""
+
+    usual: ClassVar[bool] = False
 
     @property
     def kind(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from feed.config import PushConfig, duration_ns
+from feed.config import PgmConfig, PushConfig, duration_ns
 from feed.errors import ControlError, SymbolError
 from feed.ports import Endpoint, parse_endpoint
 from feed.wire.topics import Pattern
@@ -121,14 +121,20 @@ def directory_answer(
 
 
 def transports(config: FeedConfig, bound: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Every publisher of `config`: publisher, transport, endpoint, firehose ("" for none), heartbeat_ns."""
+    """Every publisher of `config`: publisher, transport, endpoint, firehose ("" for none), heartbeat_ns; and what its
+    kind has to say besides.
+    """
     return [
         {
             "publisher": name,
-            "transport": parse_endpoint(publisher.endpoint).transport,
-            "endpoint": _reachable(bound.get(name) or publisher.endpoint),
+            "transport": publisher.transport,
             "firehose": _reachable(publisher.firehose),
             "heartbeat_ns": duration_ns(publisher.heartbeat),
+            **(
+                publisher.terms()
+                if isinstance(publisher, PgmConfig)
+                else {"endpoint": _reachable(bound.get(name) or publisher.endpoint)}
+            ),
         }
         for name, publisher in config.publish.items()
     ]

@@ -32,8 +32,7 @@ def _endpoints(host: Host) -> dict[str, Endpoint]:
     config = host.config
     texts = {"control.endpoint": config.control.endpoint, "monitor.endpoint": config.monitor.endpoint}
     for name, publisher in config.publish.items():
-        texts[f"publish.{name}.endpoint"] = publisher.endpoint
-        texts[f"publish.{name}.firehose"] = publisher.firehose
+        texts |= {f"publish.{name}.{key}": text for key, text in publisher.addresses().items()}
     return {key: parse_endpoint(text, where=key, bare="://" not in text) for key, text in texts.items() if text}
 
 

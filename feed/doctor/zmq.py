@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from feed.config import PgmConfig
 from feed.doctor.finding import Check, Verdict, better, broken, ok
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ __all__ = ["CHECKS"]
 OLDEST = (4, 3, 0)
 BUILD = "sudo apt install libzmq3-dev && pip install --force-reinstall --no-binary=pyzmq pyzmq"
 """Debian's library has them all."""
+
+PGM = "sudo make pgm  # then .venv-pgm/bin/feed and .venv-pgm/bin/bots"
 
 
 def _version(host: Host) -> Verdict:
@@ -34,7 +37,14 @@ def _curve(host: Host) -> Verdict:
 
 
 def _pgm(host: Host) -> Verdict:
-    return ok("yes") if "pgm" in host.libzmq().has else Verdict("ok", "no, and nothing configured needs it", BUILD)
+    if "pgm" in host.libzmq().has:
+        return ok("yes")
+    uses = [name for name, each in host.config.publish.items() if isinstance(each, PgmConfig)]
+    return (
+        broken(f"no, and publish.{uses[0]} is for it", PGM)
+        if uses
+        else Verdict("ok", "no, and nothing configured needs it", PGM)
+    )
 
 
 CHECKS = [

@@ -41,7 +41,7 @@ cdef class Pump:
     """Between one reader of the log and one outlet; used by one thread.
 
     `batch`: records in a frame at most, 1 turns batching off. `spin_ns`: how long a poll looks out for the next tick before
-    it says that there was nothing to do.
+    it says that there was nothing to do. `everyone`: nobody can subscribe here, so everything is for everybody.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ cdef class Pump:
         Counter overrun not None,
         Counter misfit not None,
         spin_ns: int = 0,
+        everyone: bool = False,
     ) -> None:
         self.outlet = outlet
         self.batch = Batch(batch)
@@ -64,6 +65,8 @@ cdef class Pump:
         self._overrun = overrun
         self._misfit = misfit
         self.attach(reader)
+        if everyone:
+            self.interest.hear(b"\1")
 
     def attach(self, LogReader reader not None) -> None:
         """Begin with `reader`, of this log or of a new one; who is subscribed stays so and is owed the new numbering."""

@@ -23,10 +23,11 @@ from feed.publish.outlet import Outlet
 from feed.publish.pump import Pump
 
 if TYPE_CHECKING:
-    from feed.config import ZmqConfig
+    from feed.config import PublishConfig
     from feed.metrics.counters import Counters
+    from feed.wire.pgm import Group
 
-__all__ = ["ENDPOINTS", "ZmqPublisher"]
+__all__ = ["ENDPOINTS", "ZmqPublisher", "queue_frames"]
 
 ENDPOINTS = "endpoints"
 """Directory beside the log: a file per publisher that holds its endpoint."""
@@ -46,8 +47,11 @@ class ZmqPublisher:
     Raises AddressInUse naming who has the address, LogMissing, and HostError when the address can't be bound.
     """
 
+    everyone = False
+    """Does it send everything, for nobody can subscribe?"""
+
     def __init__(
-        self, name: str, config: ZmqConfig, log_directory: Path, counters: Counters, *, io_threads: int = 1
+        self, name: str, config: PublishConfig, log_directory: Path, counters: Counters, *, io_threads: int = 1
     ) -> None:
         self.name = f"publish.{name}"
         self._name = name
@@ -65,7 +69,7 @@ class ZmqPublisher:
             self.close()
             raise
 
-    def _open(self, config: ZmqConfig, counters: Counters) -> None:
+    def _open(self, config: PublishConfig, counters: Counters) -> None:
         where = f"publish.{self._name}"
         endpoint, bound = self._bind(
             config.endpoint or f"ipc://{self._directory / self._name}", f"{where}.endpoint", config
@@ -86,6 +90,7 @@ class ZmqPublisher:
             overrun=counters.counter("tickcast_dropped_total", publisher=self._name, cause="overrun"),
             misfit=counters.counter("tickcast_dropped_total", publisher=self._name, cause="misfit"),
             spin_ns=SPIN_NS if config.idle == "spin" else 0,
+            everyone=self.everyone,
         )
         self._firehose: Firehose | None = None
         if config.firehose:
@@ -161,7 +166,7 @@ class ZmqPublisher:
 
     # --- the address ------------------------------------------------------------------------------------------------
 
-    def _bind(self, text: str, where: str, config: ZmqConfig) -> tuple[Endpoint, zmq.Socket[bytes]]:
+    def _bind(self, text: str, where: str, config: PublishConfig) -> tuple[Endpoint | Group, zmq.Socket[bytes]]:
         """An XPUB socket bound to `text`, and where it really is."""
         endpoint = parse_endpoint(text, where=where)
         file = Path(endpoint.path) if endpoint.path.startswith("/") else None
@@ -171,7 +176,7 @@ class ZmqPublisher:
             raise HostError("can't bind", expected="a path for a socket", found=f"another file at {file}", where=where)
         bound = self._context.socket(zmq.XPUB)
         self._sockets.append(bound)
-        bound.setsockopt(zmq.SNDHWM, _queue_frames(config))
+        bound.setsockopt(zmq.SNDHWM, queue_frames(config))
         bound.setsockopt(zmq.XPUB_VERBOSE, 1)
         bound.setsockopt(zmq.XPUB_NODROP, config.slow == "wait")
         bound.setsockopt(zmq.MAXMSGSIZE, UPSTREAM_BYTES_MAX)
@@ -203,7 +208,7 @@ class ZmqPublisher:
         fresh.replace(file)
 
 
-def _queue_frames(config: ZmqConfig) -> int:
+def queue_frames(config: PublishConfig) -> int:
     """The socket's high-water mark, frames for each subscriber.
 
     With "drop" it is all that a slow one has. With "wait" the log is the queue: `hwm` then bounds the ticks that have

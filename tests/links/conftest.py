@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import time
@@ -10,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import zmq
 
 from bots import Gap, Subscriber, Tick
-from feed.config import ZmqConfig
+from feed.config import PgmConfig, ZmqConfig
 from feed.log.writer import LogWriter
 from feed.metrics.counters import Counters
+from feed.publish.pgm import PgmPublisher
 from feed.publish.zmq import ZmqPublisher
 from feed.wire.records import BY_WORD
 from tests.turned import Pulse, Turned
+
+from .hosts import Hosts, hosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,22 +30,30 @@ if TYPE_CHECKING:
 PATIENCE_S = 20.0
 """How long anything may take before a test gives up: it bounds a hang, it is no requirement."""
 
-TRANSPORTS = ("shm", "ipc", "tcp")
+TRANSPORTS = ("shm", "ipc", "tcp", *(("epgm",) if zmq.has("pgm") else ()))
+"""PGM is not in the wheel of pyzmq: these tests run in .venv-pgm too, which has it (make test)."""
+
+GROUP = "epgm://239.192.0.1:5560"
 
 
 class Publisher(Turned):
     """A publisher in a thread."""
 
-    def __init__(self, name: str, config: ZmqConfig, directory: Path, counters: Counters) -> None:
-        agent = ZmqPublisher(name, config, directory, counters)
+    def __init__(self, name: str, config: ZmqConfig | PgmConfig, directory: Path, counters: Counters) -> None:
+        kind = PgmPublisher if isinstance(config, PgmConfig) else ZmqPublisher
+        agent = kind(name, config, directory, counters)
         self.endpoint = agent.endpoint
         super().__init__(agent)
 
 
 class LiveFeed:
-    """One feed over one transport. What is published is kept in `sent`: (topic, seq, topic_seq, record)."""
+    """One feed over one transport. What is published is kept in `sent`: (topic, seq, topic_seq, record).
 
-    def __init__(self, root: Path, transport: str, log_bytes: int) -> None:
+    Multicast by ZeroMQ needs `net`: the publisher is on its feed host, and the test's thread on that of the first bot.
+    """
+
+    def __init__(self, root: Path, transport: str, log_bytes: int, net: Hosts | None = None) -> None:
+        self.net = net
         self.directory = root / "feed"
         self.transport = transport
         self.log_bytes = log_bytes
@@ -62,6 +75,12 @@ class LiveFeed:
 
     def publish(self, name: str = "main", **settings: Any) -> None:
         """Start the publisher; of another name, it begins live and not where the last one was."""
+        if self.net is not None:
+            self.endpoint = GROUP
+            with self.net.feed.entered():
+                pgm = PgmConfig(endpoint=GROUP, **{"heartbeat": "50ms", **settings})
+                self.publisher = Publisher(name, pgm, self.directory, self.counters)
+            return
         endpoint = self.endpoint or ("tcp://127.0.0.1:0" if self.transport == "tcp" else f"ipc://{self.directory}/ipc")
         config = ZmqConfig(endpoint=endpoint, **{"heartbeat": "50ms", **settings})
         self.publisher = Publisher(name, config, self.directory, self.counters)
@@ -150,8 +169,11 @@ def root() -> Iterator[Path]:
 @pytest.fixture(params=TRANSPORTS)
 def feed(root: Path, request: pytest.FixtureRequest) -> Iterator[LiveFeed]:
     """The same feed over each transport."""
-    live = LiveFeed(root, request.param, 1 << 20)
-    try:
+    with contextlib.ExitStack() as stack:
+        net = None
+        if request.param == "epgm":
+            net = stack.enter_context(hosts())
+            stack.enter_context(net.bots[0].entered())
+        live = LiveFeed(root, request.param, 1 << 20, net)
+        stack.callback(live.close)
         yield live
-    finally:
-        live.close()
