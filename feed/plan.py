@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from feed.config import (
     LOG_SEGMENTS,
     ArchiveReplayConfig,
+    BinanceConfig,
+    CryptoTable,
     ItchConfig,
     PgmConfig,
     PushConfig,
@@ -55,6 +57,8 @@ def _source(source: SourceConfig) -> str:
     if isinstance(source, PushConfig):
         doors = " and ".join(_address(text) for text in (source.endpoint, source.tcp) if text)
         return f"pushers at {doors}, each ≤ {source.window} ahead of the log, {source.topics:,} topics"
+    if isinstance(source, CryptoTable):
+        return _venue(source)
     if isinstance(source, PythonConfig):
         given = ", ".join(f"{key} = {value!r}" for key, value in source.settings.items())
         return f"{source.class_}({given})"
@@ -70,6 +74,16 @@ def _source(source: SourceConfig) -> str:
         symbols = ", ".join(source.symbols) or "all symbols"
         return f"archive: {source.path} from {part} ({symbols}, {what}), {speed}{again}"
     return f"replay: {', '.join(source.files)} ({what}), {speed}{again}"
+
+
+def _venue(source: CryptoTable) -> str:
+    what = ", ".join(source.schemas) or "all schemas"
+    market = f" {source.market}" if isinstance(source, BinanceConfig) else ""
+    lines = -(-len(source.symbols) // source.per_connection)
+    return (
+        f"{source.VENUE.capitalize()}{market}: {', '.join(source.symbols)} ({what}) at {source.websocket_url} and {source.rest_url}, "
+        f"{lines} connection{'s' if lines > 1 else ''}, stale after {source.stale_after}"
+    )
 
 
 def _log(config: FeedConfig) -> str:

@@ -33,6 +33,7 @@ from feed import agent, scheduling
 from feed.clock import now_ns
 from feed.config import (
     ArchiveReplayConfig,
+    BinanceConfig,
     FeedConfig,
     ItchConfig,
     PgmConfig,
@@ -148,6 +149,10 @@ def _sources(config: FeedConfig, counters: Counters) -> list[Callable[[Sink], So
                 from feed.sources.itch import ItchDays
 
                 return lambda sink: ItchDays(name, settings, sink, counters)
+            case BinanceConfig():
+                from feed.sources.binance import BinanceSource
+
+                return lambda sink: BinanceSource(name, settings, sink, counters)
             case PushConfig():
                 from feed.sources.push import Push
 

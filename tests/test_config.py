@@ -56,7 +56,7 @@ def test_every_key_stands_in_the_example_with_its_default_and_a_comment() -> Non
             assert part in found, f"config/feed.toml lacks {'.'.join(key)}"
             found = found[part]
         assert found == value, ".".join(key)
-    sources = (config.ReplayConfig, config.ItchConfig, config.ArchiveReplayConfig, config.PushConfig)
+    sources = (config.ReplayConfig, config.ItchConfig, config.ArchiveReplayConfig, config.PushConfig, config.BinanceConfig)
     for kind in (*sources, config.PgmConfig):
         for field in msgspec.structs.fields(kind):
             key = field.encode_name

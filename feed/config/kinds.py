@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from feed.config.crypto import BinanceConfig
 from feed.config.sources import (
     ArchiveReplayConfig,
     ItchConfig,
@@ -13,4 +14,6 @@ from feed.config.sources import (
 
 __all__ = ["SourceConfig"]
 
-SourceConfig = SimConfig | ReplayConfig | ArchiveReplayConfig | ItchConfig | PushConfig | PythonConfig
+SourceConfig = (
+    SimConfig | ReplayConfig | ArchiveReplayConfig | ItchConfig | BinanceConfig | PushConfig | PythonConfig
+)

@@ -21,9 +21,10 @@ import random
 import ssl
 import urllib.request
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 from urllib.parse import urlsplit
 
+import msgspec
 import orjson
 import picows
 import uvloop
@@ -42,12 +43,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from feed.config import CryptoTable
+    from feed.log.sink import Sink
     from feed.metrics.counters import Counter, Counters
     from feed.normalize.venue import VenueRecords
 
 __all__ = ["Connection", "Line", "Request", "WebsocketSource"]
 
 log = logging.getLogger("tickcast.ingest")
+logging.getLogger("picows").setLevel(logging.WARNING)  # it tells of each connection, which we do
 
 PAUSE_S_MAX = 30.0
 STEADY_S = 10.0
@@ -107,7 +110,7 @@ class WebsocketSource(ABC):
     """Messages that the venue takes on one connection."""
     CONNECTS_PER_S: ClassVar[float] = 1.0
     CONNECTS_AT_ONCE: ClassVar[int] = 10
-    ASKS_PER_S: ClassVar[float] = 1.0
+    ASKS_PER_S: float = 1.0
     ASKS_AT_ONCE: ClassVar[int] = 10
     """Of REST: see `ask`."""
 
@@ -143,6 +146,18 @@ class WebsocketSource(ABC):
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._failure: BaseException | None = None
         self._parked = False
+        self._hears = False
+        self.waiting = False
+        """Of a capture: never, as records go into the sink at once."""
+
+    @classmethod
+    def hearing(cls, name: str, config: Any, sink: Sink, counters: Counters) -> Self:
+        """What the captures of a source go through: no network, and nothing is asked."""
+        made: Any = cls
+        source: Self = made(name, msgspec.structs.replace(config, capture=""), sink, counters)
+        source._hears = True
+        source.begin()
+        return source
 
     # --- the venue's part -------------------------------------------------------------------------------------------
 
@@ -201,10 +216,11 @@ class WebsocketSource(ABC):
         """Count what is not put in. `reason` is one of a few fixed words."""
         self._tally.rejected(reason, n)
 
-    def ask(self, question: str, path: str, query: Mapping[str, str]) -> None:
-        """Ask over REST until there is an answer, which `on_answer` gets; a question that waits is not asked twice."""
+    def ask(self, question: str, path: str, query: Mapping[str, str], after_s: float = 0.0) -> None:
+        """Ask over REST in `after_s`, again and again until there is an answer, which `on_answer` gets. While it waits,
+        a question is not asked twice."""
         if self._loop is not None and question not in self._asking:
-            self._asking[question] = self._task(self._ask(question, path, query))
+            self._asking[question] = self._task(self._ask(question, path, query, after_s))
 
     def unask(self, question: str) -> None:
         """The answer is wanted no more."""
@@ -215,7 +231,8 @@ class WebsocketSource(ABC):
 
     def poll(self, limit: int) -> int:
         """Read what is there. How much that is at once the sockets' buffers bound, not `limit`."""
-        self._turn(0.0)
+        if not self._hears:
+            self._turn(0.0)
         done = self._records.done - self._counted
         if done:
             self._counted += done
@@ -436,9 +453,9 @@ class WebsocketSource(ABC):
         self._guarded(self.on_up if what == "up" else self.on_down, connection, received_ns)
         self._landed()
 
-    async def _ask(self, question: str, path: str, query: Mapping[str, str]) -> None:
-        assert self._loop is not None
+    async def _ask(self, question: str, path: str, query: Mapping[str, str], after_s: float) -> None:
         failures = 0
+        await asyncio.sleep(after_s)
         while True:
             try:
                 payload = await self._rest.get(path, query)
