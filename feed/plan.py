@@ -80,8 +80,9 @@ def _venue(source: CryptoTable) -> str:
     what = ", ".join(source.schemas) or "all schemas"
     market = f" {source.market}" if isinstance(source, BinanceConfig) else ""
     lines = -(-len(source.symbols) // source.per_connection)
+    at = f"{source.websocket_url} and {source.rest_url}"
     return (
-        f"{source.VENUE.capitalize()}{market}: {', '.join(source.symbols)} ({what}) at {source.websocket_url} and {source.rest_url}, "
+        f"{source.VENUE.capitalize()}{market}: {', '.join(source.symbols)} ({what}) at {at}, "
         f"{lines} connection{'s' if lines > 1 else ''}, stale after {source.stale_after}"
     )
 
