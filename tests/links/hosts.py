@@ -18,6 +18,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,11 +49,17 @@ class Host:
     namespace: str
     address: str
     interface: str = "eth0"
+    boot: Path | None = None
+    """Holds its boot id, by which bots know that they are not on the feed's host; None: this machine's."""
 
     @property
     def within(self) -> tuple[str, ...]:
         """The command that runs another one on this host."""
-        return ("ip", "netns", "exec", self.namespace)
+        inside = ("ip", "netns", "exec", self.namespace)
+        if self.boot is None:
+            return inside
+        script = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'
+        return (*inside, "sh", "-c", script, str(self.boot))
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
@@ -67,7 +74,7 @@ class Host:
             os.close(inside)
             os.close(before)
 
-    def command(self, *args: str) -> str:
+    def run(self, *args: str) -> str:
         """Run a command there; what it printed."""
         return _run(*self.within, *args)
 
@@ -115,11 +122,11 @@ class Hosts:
         if os.geteuid() != 0:
             (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("network namespaces need root")
         name = f"tickcast-{os.getpid()}-{next(_numbers)}"
+        self._folder = Path(tempfile.mkdtemp(prefix="tickcast-hosts-"))
         self._switch = Host(f"{name}-switch", "")
         self.feed = Host(f"{name}-feed", FEED_ADDRESS)
-        self.bots = [Host(f"{name}-bot{i}", f"10.99.0.{10 + i}") for i in range(bots)]
+        self.bots = [Host(f"{name}-bot{i}", f"10.99.0.{10 + i}", boot=self._boot(i)) for i in range(bots)]
         self._links: list[Link] = []
-        self._folder = Path(tempfile.mkdtemp(prefix="tickcast-hosts-"))
         self._emulator: Path | None = None
         try:
             self._build()
@@ -160,6 +167,11 @@ class Hosts:
         for host in (self.feed, *self.bots, self._switch):
             subprocess.run(["ip", "netns", "del", host.namespace], check=False, capture_output=True)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _boot(self, bot: int) -> Path:
+        file = self._folder / f"{bot}.boot"
+        file.write_text(f"{uuid.uuid4()}\n")
+        return file
 
     def _build(self) -> None:
         switch = self._switch
