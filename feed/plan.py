@@ -10,6 +10,7 @@ from feed.config import (
     BinanceConfig,
     CryptoTable,
     ItchConfig,
+    MoldConfig,
     PgmConfig,
     PushConfig,
     PythonConfig,
@@ -120,6 +121,14 @@ def _publisher(publisher: PublishConfig) -> str:
             f"{publisher.endpoint} (open to the network), {publisher.rate:,} kbit/s for {publisher.recovery} = "
             f"{window} kept at each end, packets ≤ {publisher.tpdu}, {publisher.hops} hop{'s' * (publisher.hops > 1)}, "
             f"batch ≤ {publisher.batch}, heartbeat {publisher.heartbeat}, {_idle(publisher.idle, publisher.cpu)}"
+        )
+    if isinstance(publisher, MoldConfig):
+        shards = f", {publisher.address.shards.count} shards" if publisher.address.shards.count > 1 else ""
+        resent = f"{publisher.request_rate:,}/s at {publisher.requests}" if publisher.requests else "none"
+        return (
+            f"{publisher.endpoint}{'' if publisher.address.loopback else ' (open to the network)'}{shards}, "
+            f"packets ≤ {publisher.mtu}, batch ≤ {publisher.batch}, ttl {publisher.ttl}, sent again ≤ {resent}, "
+            f"heartbeat {publisher.heartbeat}, {_idle(publisher.idle, publisher.cpu)}"
         )
     full = "drops" if publisher.slow == "drop" else "waits"
     hose = f", firehose {_address(publisher.firehose)}" if publisher.firehose else ""

@@ -36,6 +36,7 @@ from feed.config import (
     BinanceConfig,
     FeedConfig,
     ItchConfig,
+    MoldConfig,
     PgmConfig,
     PushConfig,
     PythonConfig,
@@ -109,6 +110,10 @@ def build(
             from feed.publish.pgm import PgmPublisher
 
             return PgmPublisher(publisher, settings, config.directory, counters)
+        case MoldConfig() as settings:
+            from feed.publish.mold import MoldPublisher
+
+            return MoldPublisher(publisher, settings, config.directory, counters, config.archive_directory)
         case settings:
             from feed.publish.zmq import ZmqPublisher
 
@@ -289,6 +294,10 @@ def _refuse(config: FeedConfig) -> None:
         from feed.publish import pgm
 
         pgm.refuse(config)
+    if any(isinstance(each, MoldConfig) for each in config.publish.values()):
+        from feed.publish import mold
+
+        mold.refuse(config)
 
 
 @contextlib.contextmanager

@@ -57,7 +57,7 @@ def test_every_key_stands_in_the_example_with_its_default_and_a_comment() -> Non
             found = found[part]
         assert found == value, ".".join(key)
     sources = (config.ReplayConfig, config.ItchConfig, config.ArchiveReplayConfig, config.PushConfig, config.BinanceConfig)
-    for kind in (*sources, config.PgmConfig):
+    for kind in (*sources, config.PgmConfig, config.MoldConfig):
         for field in msgspec.structs.fields(kind):
             key = field.encode_name
             assert re.search(rf"^{key} = ", commented, re.M), f"config/feed.toml lacks {key} of {kind.__name__}"
@@ -210,7 +210,7 @@ WRONG = {
     '[publish.tcp]\nhwm = "5"': "publish.tcp.hwm: not allowed: expected a whole number",
     "[publish.tcp]\nheartbeat = 1": 'publish.tcp.heartbeat: not allowed: expected a duration such as "100ms"',
     '[publish.tcp]\nheartbeat = "1 day"': "publish.tcp.heartbeat: not allowed: expected a duration",
-    '[publish.tcp]\nkind = "zmk"': "tcp.kind: not allowed: expected \"zmq\" or \"pgm\", found 'zmk'",
+    '[publish.tcp]\nkind = "zmk"': "tcp.kind: not allowed: expected \"zmq\", \"pgm\" or \"mold\", found 'zmk'",
     "[publish.TCP]\nhwm = 5": "publish.TCP: not a name: expected small letters, digits and single _, found 'TCP'",
     "[source.mine]\nseed = 1": 'source.mine.kind: is missing: expected "sim", "replay", "archive"',
     '[source.replay]\nspeed = "max"': "source.replay.files: is missing: expected a list of DBN files",

@@ -25,7 +25,7 @@ from feed.config.feed import (
 from feed.config.kinds import SourceConfig
 from feed.config.loading import check, from_json, load, own_archive, to_json
 from feed.config.played import no_archive, played
-from feed.config.publishers import PgmConfig, PublishConfig, ZmqConfig
+from feed.config.publishers import MoldConfig, PgmConfig, PublishConfig, ZmqConfig
 from feed.config.sources import (
     ArchiveReplayConfig,
     ItchConfig,
@@ -53,6 +53,7 @@ __all__ = [
     "LatencyConfig",
     "LiveTable",
     "LogConfig",
+    "MoldConfig",
     "MonitorConfig",
     "PgmConfig",
     "PublishConfig",

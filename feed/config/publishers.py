@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import msgspec
 
+from feed.config.mold import MoldConfig
 from feed.config.pgm import PgmConfig
 from feed.config.values import Cpu, Duration, Idle, KindTable
 from feed.ports import parse_endpoint
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from feed.config.sources import Where
     from feed.errors import ConfigError
 
-__all__ = ["PgmConfig", "PublishConfig", "ZmqConfig"]
+__all__ = ["MoldConfig", "PgmConfig", "PublishConfig", "ZmqConfig"]
 
 
 class ZmqConfig(KindTable, frozen=True, kw_only=True, tag="zmq"):
@@ -58,4 +59,4 @@ class ZmqConfig(KindTable, frozen=True, kw_only=True, tag="zmq"):
         return iter(())
 
 
-PublishConfig = ZmqConfig | PgmConfig
+PublishConfig = ZmqConfig | PgmConfig | MoldConfig

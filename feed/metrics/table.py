@@ -181,6 +181,22 @@ METRICS: Final = (
     ),
     # --- bots, as they report themselves
     Metric(
+        "tickcast_requests_total",
+        "counter",
+        "requests",
+        ("publisher", "outcome"),
+        "publisher",
+        "Requests for lost multicast: answered, or gone, limited, foreign, malformed.",
+    ),
+    Metric(
+        "tickcast_resent_total",
+        "counter",
+        "ticks",
+        ("publisher",),
+        "publisher",
+        "Ticks sent again to who asked for them.",
+    ),
+    Metric(
         "tickcast_bot_latency_seconds",
         "histogram",
         "ns",
@@ -267,6 +283,15 @@ METRICS: Final = (
         "control",
         "Context switches of a bot's process: voluntary, involuntary.",
         limit=512,
+    ),
+    Metric(
+        "tickcast_bot_line_ticks_total",
+        "counter",
+        "ticks",
+        ("bot", "line", "outcome"),
+        "control",
+        "Ticks of each line of multicast at a bot: first (before any other line), late, lost (it never brought them).",
+        limit=1024,
     ),
     Metric(
         "tickcast_bot_page_faults_total",

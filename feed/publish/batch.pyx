@@ -119,7 +119,10 @@ cdef class Batch:
         cdef uint32_t k
         cdef const tc_log_frame* record
         cdef uint8_t* trailer
-        cdef uint8_t* to = outlet.make(
+        cdef uint8_t* to
+        outlet.topic = planned.topic
+        outlet.at = planned.at
+        to = outlet.make(
             tc_wire_size(topic.length, size, count), topic.length, count, planned.committed)
         if to == NULL:
             return BUILD_FAILED

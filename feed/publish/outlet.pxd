@@ -6,6 +6,9 @@ from feed.metrics.counters cimport Counter
 from feed.metrics.histogram cimport Histogram
 from feed.wire.libzmq cimport LibZmq, zmq_msg_t
 
+cdef enum:
+    NO_TOPIC = 0xFFFFFFFF
+
 
 cdef class Outlet:
     cdef const LibZmq* zmq
@@ -21,11 +24,17 @@ cdef class Outlet:
     cdef uint64_t committed           # when the oldest of them was committed, wall ns; 0: not known
     cdef uint64_t heard_ns            # when hear() last looked, monotonic
     cdef object _socket
+    cdef uint32_t topic               # of the frame about to be made: its id, NO_TOPIC for the heartbeat
+    cdef uint64_t at                  # position in the log of its first record
     cdef Counter _sent
     cdef Histogram _publish
 
     # Room for a frame of `size` bytes whose topic has `topic_length` bytes. NULL: no memory, `error` is set.
     cdef uint8_t* make(self, size_t size, uint32_t topic_length, uint32_t count, uint64_t committed) noexcept nogil
+    # Nothing more is at hand: what send() has gathered goes out, where the transport gathers at all.
+    cdef void flush(self) noexcept nogil
+    # Records were lost before the next frame, nobody knows of which topics.
+    cdef void lost(self) noexcept nogil
     # Give up what make() made.
     cdef void discard(self) noexcept nogil
     # Stamp the frame with `now` (wall ns) and hand it over. True: it is gone and counted. False: `pending` or `error`.

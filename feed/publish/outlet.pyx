@@ -85,6 +85,12 @@ cdef class Outlet:
                 tc_histogram_record_n(self._publish.h, <int64_t>(now - self.committed), self.count)
         return True
 
+    cdef void flush(self) noexcept nogil:
+        pass        # libzmq's I/O thread gathers
+
+    cdef void lost(self) noexcept nogil:
+        pass        # the frames say so
+
     cdef bint again(self) noexcept nogil:
         return self.send(wall_ns())
 

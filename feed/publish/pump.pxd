@@ -35,7 +35,7 @@ cdef class Pump:
     cdef void _settle(self, bint dry) noexcept nogil
     cdef bint _feed_lives(self, uint64_t now) noexcept nogil
     cdef void _tell(self, uint64_t now) noexcept nogil
-    cdef void _empty(self, const uint8_t* topic, uint32_t topic_length, uint64_t topic_seq, bint loss) noexcept nogil
+    cdef void _empty(self, uint32_t topic_id, const uint8_t* topic, uint32_t topic_length, uint64_t topic_seq, bint loss) noexcept nogil
     cdef void _empty_topic(self, uint32_t topic_id) noexcept nogil
     cdef int _listen(self) except -1
     cdef int _greet(self, uint64_t now) except -1

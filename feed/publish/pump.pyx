@@ -27,6 +27,7 @@ from feed.publish.batch cimport (
     GATHER_TOPICS,
 )
 from feed.publish.interest cimport OWED_LATER, OWED_NONE, Topic
+from feed.publish.outlet cimport NO_TOPIC
 from feed.wire.frames cimport TC_FLAG_LOSS, tc_wire_header, tc_wire_put_head, tc_wire_size
 
 cdef enum:
@@ -103,6 +104,7 @@ cdef class Pump:
             self.deaf = False
         if self.settled and not self.outlet.pending and self.batch.at == self.batch.frames:
             work += self._greet(now)
+            self.outlet.flush()
         self.outlet.check()
         return work
 
@@ -152,12 +154,16 @@ cdef class Pump:
                 self.batch.misfits = 0
         if not self._emit():
             return work
+        self.outlet.flush()
+        if self.outlet.pending:
+            return work
         if self.overtaken:
             self._lost(0)
         if self.reader.at != self.reported:
             self.reported = self.reader.at
             self.reader.report()
         self._tell(now)
+        self.outlet.flush()
         return work
 
     cdef bint _emit(self) noexcept nogil:
@@ -190,6 +196,7 @@ cdef class Pump:
             if self.reader.lost_last >= self.reader.lost_first:
                 records += self.reader.lost_last - self.reader.lost_first + 1
         tc_counter_add(self._overrun.slot, records)
+        self.outlet.lost()
         self.interest.lose()
         self.settled = False
         self.stale = True           # topics may have been lost as well: learning them takes the GIL
@@ -220,7 +227,7 @@ cdef class Pump:
         if now >= self.heartbeat_due_ns and self._feed_lives(now):
             self.heartbeat_due_ns = now + self.heartbeat_ns
             if self.interest.heartbeat:
-                self._empty(<const uint8_t*>b"heartbeat|", 10, 0, False)
+                self._empty(NO_TOPIC, <const uint8_t*>b"heartbeat|", 10, 0, False)
         if not self.settled:
             return
         self.interest.turn(now)
@@ -236,13 +243,17 @@ cdef class Pump:
 
     cdef void _empty_topic(self, uint32_t topic_id) noexcept nogil:
         cdef Topic* topic = &self.interest.topics[topic_id]
-        self._empty(topic.text, topic.length, topic.next_seq, topic.loss)
+        self._empty(topic_id, topic.text, topic.length, topic.next_seq, topic.loss)
         topic.loss = 0
 
-    cdef void _empty(self, const uint8_t* topic, uint32_t topic_length, uint64_t topic_seq, bint loss) noexcept nogil:
+    cdef void _empty(
+        self, uint32_t topic_id, const uint8_t* topic, uint32_t topic_length, uint64_t topic_seq, bint loss
+    ) noexcept nogil:
         """A frame without records: everything below the reader's seq has been handed over."""
         cdef tc_wire_header header
-        cdef uint8_t* to = self.outlet.make(tc_wire_size(topic_length, 0, 0), topic_length, 0, 0)
+        cdef uint8_t* to
+        self.outlet.topic = topic_id
+        to = self.outlet.make(tc_wire_size(topic_length, 0, 0), topic_length, 0, 0)
         if to == NULL:
             return
         memset(&header, 0, sizeof(header))
@@ -279,7 +290,7 @@ cdef class Pump:
             if topic_id == OWED_NONE:
                 if self.interest.greet and not self.deaf and self._feed_lives(now):
                     self.interest.greet = False
-                    self._empty(<const uint8_t*>b"heartbeat|", 10, 0, False)
+                    self._empty(NO_TOPIC, <const uint8_t*>b"heartbeat|", 10, 0, False)
                 break
             if self.interest.topics[topic_id].wanted:
                 self.interest.topics[topic_id].quiet = 0

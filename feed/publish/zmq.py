@@ -23,7 +23,7 @@ from feed.publish.outlet import Outlet
 from feed.publish.pump import Pump
 
 if TYPE_CHECKING:
-    from feed.config import PublishConfig
+    from feed.config import PgmConfig, ZmqConfig
     from feed.metrics.counters import Counters
     from feed.wire.pgm import Group
 
@@ -51,7 +51,7 @@ class ZmqPublisher:
     """Does it send everything, for nobody can subscribe?"""
 
     def __init__(
-        self, name: str, config: PublishConfig, log_directory: Path, counters: Counters, *, io_threads: int = 1
+        self, name: str, config: ZmqConfig | PgmConfig, log_directory: Path, counters: Counters, *, io_threads: int = 1
     ) -> None:
         self.name = f"publish.{name}"
         self._name = name
@@ -69,7 +69,7 @@ class ZmqPublisher:
             self.close()
             raise
 
-    def _open(self, config: PublishConfig, counters: Counters) -> None:
+    def _open(self, config: ZmqConfig | PgmConfig, counters: Counters) -> None:
         where = f"publish.{self._name}"
         endpoint, bound = self._bind(
             config.endpoint or f"ipc://{self._directory / self._name}", f"{where}.endpoint", config
@@ -166,7 +166,7 @@ class ZmqPublisher:
 
     # --- the address ------------------------------------------------------------------------------------------------
 
-    def _bind(self, text: str, where: str, config: PublishConfig) -> tuple[Endpoint | Group, zmq.Socket[bytes]]:
+    def _bind(self, text: str, where: str, config: ZmqConfig | PgmConfig) -> tuple[Endpoint | Group, zmq.Socket[bytes]]:
         """An XPUB socket bound to `text`, and where it really is."""
         endpoint = parse_endpoint(text, where=where)
         file = Path(endpoint.path) if endpoint.path.startswith("/") else None
@@ -208,7 +208,7 @@ class ZmqPublisher:
         fresh.replace(file)
 
 
-def queue_frames(config: PublishConfig) -> int:
+def queue_frames(config: ZmqConfig | PgmConfig) -> int:
     """The socket's high-water mark, frames for each subscriber.
 
     With "drop" it is all that a slow one has. With "wait" the log is the queue: `hwm` then bounds the ticks that have

@@ -4,8 +4,9 @@ An address says all that a receiver needs, so a directory hands on its text:
 
     mold://[INTERFACE;]GROUP:PORT[,[INTERFACE;]GROUP:PORT][?shards=N][&list=A,B*...][&requests=HOST:PORT]
 
-Each GROUP stands for the first shard of a line; shard i has the group that many further, on the same port. A symbol is in
-the shard of the first `list` that has it, else in the last one; without lists in CRC-32 of the symbol modulo `shards`.
+Each GROUP stands for the first shard of a line; shard i has the group that many further, on the same port. A symbol
+is in the shard of the first `list` that has it, else in the last one; without lists in CRC-32 of the symbol modulo
+`shards`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote
 
-from feed.errors import ConfigError, SymbolError
-from feed.wire.interfaces import check_group
-from feed.wire.topics import Pattern
+from feed.errors import ConfigError
+from feed.multicast import check_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,6 +30,7 @@ SCHEME = "mold://"
 SHARDS_MAX = 64
 LINES_MAX = 2
 _ALLOWED = '"[INTERFACE;]GROUP:PORT" such as "eth0;239.192.7.1:5560"'
+_PATTERN = re.compile(r"[ -)+\-->@-{}~]{1,71}\*?|\*")
 _LINE = re.compile(r"(?:(?P<interface>[A-Za-z0-9_.@-]{1,15});)?(?P<group>[0-9.]{7,15}):(?P<port>\d{1,5})", re.ASCII)
 
 
@@ -61,22 +62,20 @@ class Shards:
         """The shard of a symbol; the same on every host and in every version."""
         if not self.lists:
             return zlib.crc32(symbol.encode("ascii")) % self.count
-        named = (i for i, patterns in enumerate(self.lists) if any(Pattern(text).matches(symbol) for text in patterns))
+        named = (i for i, texts in enumerate(self.lists) if any(_matches(text, symbol) for text in texts))
         return next(named, self.count - 1)
 
-    def of_patterns(self, patterns: Iterable[Pattern]) -> list[int]:
-        """The shards in which symbols of any of `patterns` may be."""
+    def of_patterns(self, patterns: Iterable[str]) -> list[int]:
+        """The shards in which there may be symbols of any of `patterns`: names, beginnings (``ES*``), ``*``."""
         found: set[int] = set()
         for pattern in patterns:
-            if not pattern.open:
-                found.add(self.of(pattern.text))
+            if not pattern.endswith("*"):
+                found.add(self.of(pattern))
             elif not self.lists:
                 found.update(range(self.count))
             else:
                 found.add(self.count - 1)
-                found.update(
-                    i for i, named in enumerate(self.lists) if any(_meet(pattern, Pattern(text)) for text in named)
-                )
+                found.update(i for i, texts in enumerate(self.lists) if any(_meet(pattern, text) for text in texts))
         return sorted(found)
 
 
@@ -151,17 +150,17 @@ def check_shards(count: int, lists: Sequence[Sequence[str]], *, where: str | Non
     if not 1 <= count <= SHARDS_MAX:
         raise ConfigError("not a number of shards", expected=f"1 to {SHARDS_MAX}", found=count, where=where)
     for text in (text for named in lists for text in named):
-        try:
-            Pattern(text)
-        except SymbolError as error:
-            raise ConfigError(str(error), where=where) from None
-        if "," in text:
-            raise ConfigError("a symbol with a comma can't be in a list", found=repr(text), where=where)
+        if _PATTERN.fullmatch(text) is None:
+            expected = "a symbol without a comma, or its beginning and *"
+            raise ConfigError("not a symbol for a list", expected=expected, found=repr(text[:100]), where=where)
     return Shards(count, tuple(tuple(named) for named in lists))
 
 
-def _meet(a: Pattern, b: Pattern) -> bool:
-    """Is there a symbol that both may select? `a` is open."""
-    x = a.text.removesuffix("*")
-    y = b.text.removesuffix("*")
-    return y.startswith(x) or (b.open and x.startswith(y))
+def _matches(pattern: str, symbol: str) -> bool:
+    return symbol.startswith(pattern[:-1]) if pattern.endswith("*") else symbol == pattern
+
+
+def _meet(open_one: str, pattern: str) -> bool:
+    """Is there a symbol that both may select?"""
+    beginning, other = open_one[:-1], pattern.removesuffix("*")
+    return other.startswith(beginning) or (pattern.endswith("*") and beginning.startswith(other))
