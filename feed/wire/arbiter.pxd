@@ -24,14 +24,32 @@ ctypedef struct line_t:
     uint64_t first          # messages that this line brought before any other
     uint64_t late           # messages that had come already
 
+ctypedef struct arbiter_t:
+    uint32_t line_count
+    uint8_t session[10]
+    seen_t seen                         # over all lines
+    range_t fresh[HOLES_MAX + 1]        # of the last offer(): what had not come before, rising
+    line_t lines[LINES_MAX + 1]
+
+# What Arbiter's methods of these names do, for who has many.
+cdef uint32_t arbiter_offer(arbiter_t* arbiter, uint32_t line, uint64_t first, uint32_t count, uint64_t now) noexcept nogil
+cdef const range_t* arbiter_due(arbiter_t* arbiter, uint64_t found_ns, uint64_t asked_ns, uint64_t now) noexcept nogil
+cdef uint64_t arbiter_expire(arbiter_t* arbiter, uint64_t found_ns) noexcept nogil
+cdef void arbiter_begin(arbiter_t* arbiter, const uint8_t* session, uint64_t sequence) noexcept nogil
+
+
+cdef inline uint64_t arbiter_complete(const arbiter_t* arbiter) noexcept nogil:
+    return arbiter.seen.hole[0].first if arbiter.seen.count else arbiter.seen.next
+
 
 cdef class Arbiter:
     cdef readonly uint32_t line_count
     cdef bytes _session
-    cdef uint8_t session[10]
-    cdef seen_t seen                        # over all lines
-    cdef line_t* lines
-    cdef range_t fresh[HOLES_MAX + 1]       # of the last offer(): what had not come before, rising
+    cdef arbiter_t* state
+    # --- BORROWED from `state` ---
+    cdef uint8_t* session
+    cdef seen_t* seen                       # over all lines
+    cdef range_t* fresh                     # of the last offer(): what had not come before, rising
 
     # Messages `first` to below `first + count` came on a line; count 0: `first` is the next to come. How many ranges of them
     # are `fresh`. `now` is monotonic.

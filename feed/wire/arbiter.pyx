@@ -32,63 +32,34 @@ cdef class Arbiter:
     def __cinit__(self, lines: int) -> None:
         if not 1 <= lines <= LINES_MAX + 1:
             raise CallerError("not a number of lines", expected=f"1 to {LINES_MAX + 1}", found=lines)
-        self.line_count = lines
-        self.lines = <line_t*>calloc(lines, sizeof(line_t))
-        if self.lines == NULL:
+        self.state = <arbiter_t*>calloc(1, sizeof(arbiter_t))
+        if self.state == NULL:
             raise MemoryError
+        self.line_count = self.state.line_count = lines
+        self.fresh = self.state.fresh
         self._session = b""
 
     def __dealloc__(self):
-        free(self.lines)
+        free(self.state)
 
     def begin(self, bytes session not None, sequence: int = 0) -> None:
         """Another session, from `sequence` on; 0: from wherever its first message is. Lines keep their counts."""
-        cdef uint32_t i
         if len(session) != 10:
             raise CallerError("not a session", expected="10 bytes", found=repr(session))
         self._session = session
-        memcpy(self.session, <const uint8_t*><const char*>session, 10)
-        memset(&self.seen, 0, sizeof(seen_t))
-        self.seen.next = sequence
-        for i in range(self.line_count):
-            self.lines[i].seen.given_up += _missing(&self.lines[i].seen)
-            self.lines[i].seen.count = 0
-            self.lines[i].seen.next = sequence
+        arbiter_begin(self.state, <const uint8_t*><const char*>session, sequence)
 
     cdef uint32_t offer(self, uint32_t line, uint64_t first, uint32_t count, uint64_t now) noexcept nogil:
-        cdef uint32_t i
-        cdef uint32_t ranges = _add(&self.seen, first, first + count, now, self.fresh)
-        cdef uint64_t fresh = 0
-        for i in range(ranges):
-            fresh += self.fresh[i].end - self.fresh[i].first
-        self.lines[line].first += fresh
-        self.lines[line].late += count - fresh
-        _add(&self.lines[line].seen, first, first + count, now, NULL)
-        return ranges
+        return arbiter_offer(self.state, line, first, count, now)
 
     cdef const range_t* due(self, uint64_t found_ns, uint64_t asked_ns, uint64_t now) noexcept nogil:
-        cdef uint32_t i
-        cdef range_t* hole
-        for i in range(self.seen.count):
-            hole = &self.seen.hole[i]
-            if hole.since_ns <= found_ns and (hole.asked_ns == 0 or hole.asked_ns <= asked_ns):
-                hole.asked_ns = now
-                return hole
-        return NULL
+        return arbiter_due(self.state, found_ns, asked_ns, now)
 
     cdef uint64_t expire(self, uint64_t found_ns) noexcept nogil:
-        cdef uint64_t before = self.seen.given_up
-        cdef uint32_t i = 0
-        while i < self.seen.count:
-            if self.seen.hole[i].since_ns <= found_ns:
-                self.seen.given_up += self.seen.hole[i].end - self.seen.hole[i].first
-                _remove(&self.seen, i)
-            else:
-                i += 1
-        return self.seen.given_up - before
+        return arbiter_expire(self.state, found_ns)
 
     cdef uint64_t complete(self) noexcept nogil:
-        return self.seen.hole[0].first if self.seen.count else self.seen.next
+        return arbiter_complete(self.state)
 
     # --- the Python face ----------------------------------------------------------------------------------------------
 
@@ -113,7 +84,7 @@ cdef class Arbiter:
         """What one line has done so far."""
         if not 0 <= line < self.line_count:
             raise CallerError("there is no such line", expected=f"below {self.line_count}", found=line)
-        cdef line_t* one = &self.lines[<uint32_t>line]
+        cdef line_t* one = &self.state.lines[<uint32_t>line]
         return LineCounts(one.first, one.late, one.seen.given_up + _missing(&one.seen))
 
     @property
@@ -124,7 +95,7 @@ cdef class Arbiter:
     @property
     def next(self) -> int:
         """One more than the highest sequence that is known of."""
-        return self.seen.next
+        return self.state.seen.next
 
     @property
     def complete_below(self) -> int:
@@ -134,12 +105,58 @@ cdef class Arbiter:
     def holes(self) -> list[tuple[int, int]]:
         """What is missing, as (first, count)."""
         cdef uint32_t i
-        return [(self.seen.hole[i].first, self.seen.hole[i].end - self.seen.hole[i].first) for i in range(self.seen.count)]
+        return [(self.state.seen.hole[i].first, self.state.seen.hole[i].end - self.state.seen.hole[i].first) for i in range(self.state.seen.count)]
 
     @property
     def lost(self) -> int:
         """Messages that were given up: no line brought them."""
-        return self.seen.given_up
+        return self.state.seen.given_up
+
+
+cdef void arbiter_begin(arbiter_t* arbiter, const uint8_t* session, uint64_t sequence) noexcept nogil:
+    cdef uint32_t i
+    memcpy(arbiter.session, session, 10)
+    memset(&arbiter.seen, 0, sizeof(seen_t))
+    arbiter.seen.next = sequence
+    for i in range(arbiter.line_count):
+        arbiter.lines[i].seen.given_up += _missing(&arbiter.lines[i].seen)
+        arbiter.lines[i].seen.count = 0
+        arbiter.lines[i].seen.next = sequence
+
+
+cdef uint32_t arbiter_offer(arbiter_t* arbiter, uint32_t line, uint64_t first, uint32_t count, uint64_t now) noexcept nogil:
+    cdef uint32_t i
+    cdef uint32_t ranges = _add(&arbiter.seen, first, first + count, now, arbiter.fresh)
+    cdef uint64_t fresh = 0
+    for i in range(ranges):
+        fresh += arbiter.fresh[i].end - arbiter.fresh[i].first
+    arbiter.lines[line].first += fresh
+    arbiter.lines[line].late += count - fresh
+    _add(&arbiter.lines[line].seen, first, first + count, now, NULL)
+    return ranges
+
+
+cdef const range_t* arbiter_due(arbiter_t* arbiter, uint64_t found_ns, uint64_t asked_ns, uint64_t now) noexcept nogil:
+    cdef uint32_t i
+    cdef range_t* hole
+    for i in range(arbiter.seen.count):
+        hole = &arbiter.seen.hole[i]
+        if hole.since_ns <= found_ns and (hole.asked_ns == 0 or hole.asked_ns <= asked_ns):
+            hole.asked_ns = now
+            return hole
+    return NULL
+
+
+cdef uint64_t arbiter_expire(arbiter_t* arbiter, uint64_t found_ns) noexcept nogil:
+    cdef uint64_t before = arbiter.seen.given_up
+    cdef uint32_t i = 0
+    while i < arbiter.seen.count:
+        if arbiter.seen.hole[i].since_ns <= found_ns:
+            arbiter.seen.given_up += arbiter.seen.hole[i].end - arbiter.seen.hole[i].first
+            _remove(&arbiter.seen, i)
+        else:
+            i += 1
+    return arbiter.seen.given_up - before
 
 
 cdef uint32_t _add(seen_t* seen, uint64_t first, uint64_t end, uint64_t now, range_t* fresh) noexcept nogil:
