@@ -96,7 +96,7 @@ METRICS: Final = (
         "How often a source got a book or a connection anew because it may have missed something, by cause.",
         limit=512,
     ),
-    Metric("tickcast_source_connections", "gauge", "connections", ("source",), "source", "Connections that are up."),
+    Metric("tickcast_source_connections", "gauge", "sockets", ("source",), "source", "Connections that are up."),
     Metric(
         "tickcast_source_tick_timestamp_seconds",
         "gauge",

@@ -51,6 +51,7 @@ from feed.normalize.venue cimport (
 from feed.wire.records cimport TC_BOOK_LEVELS, TC_UNDEF_PRICE, TC_UNDEF_TIMESTAMP, tc_level
 
 from collections import deque
+from decimal import Decimal
 
 cdef enum:
     WAITS                         # for a snapshot
@@ -220,10 +221,18 @@ cdef class Binance(VenueRecords):
         self._check(index)
         return self.market[<uint32_t>index].state == WAITS
 
-    def levels(self, index: int, side: int):
-        """(price in 1e-9, size) of every level of the book, the best first; side 0 is bids. For people and tests."""
+    def levels(self, index: int, side: int, n: int):
+        """(price in 1e-9, size) of the best `n` levels of the book, side 0 is bids. For people and tests."""
+        cdef LevelBook book
+        cdef const price_level* level
+        cdef uint32_t i
         self._check(index)
-        return self._books[index].levels(side)
+        book = self._books[index]
+        found = []
+        for i in range(min(<uint32_t>n, book.sides[<size_t>bool(side)].n)):
+            level = book.at(bool(side), i)
+            found.append((-level.key if side else level.key, Decimal(level.size).scaleb(-<int>level.size_decimals)))
+        return found
 
     # --- the three kinds --------------------------------------------------------------------------------------------
 
