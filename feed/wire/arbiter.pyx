@@ -36,6 +36,8 @@ cdef class Arbiter:
         if self.state == NULL:
             raise MemoryError
         self.line_count = self.state.line_count = lines
+        self.session = self.state.session
+        self.seen = &self.state.seen
         self.fresh = self.state.fresh
         self._session = b""
 
@@ -95,7 +97,7 @@ cdef class Arbiter:
     @property
     def next(self) -> int:
         """One more than the highest sequence that is known of."""
-        return self.state.seen.next
+        return self.seen.next
 
     @property
     def complete_below(self) -> int:
@@ -105,12 +107,12 @@ cdef class Arbiter:
     def holes(self) -> list[tuple[int, int]]:
         """What is missing, as (first, count)."""
         cdef uint32_t i
-        return [(self.state.seen.hole[i].first, self.state.seen.hole[i].end - self.state.seen.hole[i].first) for i in range(self.state.seen.count)]
+        return [(self.seen.hole[i].first, self.seen.hole[i].end - self.seen.hole[i].first) for i in range(self.seen.count)]
 
     @property
     def lost(self) -> int:
         """Messages that were given up: no line brought them."""
-        return self.state.seen.given_up
+        return self.seen.given_up
 
 
 cdef void arbiter_begin(arbiter_t* arbiter, const uint8_t* session, uint64_t sequence) noexcept nogil:
