@@ -36,6 +36,7 @@ from feed.config import (
     BinanceConfig,
     FeedConfig,
     ItchConfig,
+    KrakenConfig,
     MoldConfig,
     PgmConfig,
     PushConfig,
@@ -158,6 +159,10 @@ def _sources(config: FeedConfig, counters: Counters) -> list[Callable[[Sink], So
                 from feed.sources.binance import BinanceSource
 
                 return lambda sink: BinanceSource(name, settings, sink, counters)
+            case KrakenConfig():
+                from feed.sources.kraken import KrakenSource
+
+                return lambda sink: KrakenSource(name, settings, sink, counters)
             case PushConfig():
                 from feed.sources.push import Push
 

@@ -57,7 +57,7 @@ def test_every_key_stands_in_the_example_with_its_default_and_a_comment() -> Non
             found = found[part]
         assert found == value, ".".join(key)
     sources = (config.ReplayConfig, config.ItchConfig, config.ArchiveReplayConfig, config.PushConfig, config.BinanceConfig)
-    for kind in (*sources, config.PgmConfig, config.MoldConfig):
+    for kind in (*sources, config.KrakenConfig, config.PgmConfig, config.MoldConfig):
         for field in msgspec.structs.fields(kind):
             key = field.encode_name
             assert re.search(rf"^{key} = ", commented, re.M), f"config/feed.toml lacks {key} of {kind.__name__}"

@@ -10,7 +10,7 @@ publishers  [publish.NAME], by kind            feed        the rest, and FeedCon
 loading     file, environment, --set           played      what `feed replay` plays
 """
 
-from feed.config.crypto import BinanceConfig, CryptoTable
+from feed.config.crypto import BinanceConfig, CoinbaseConfig, CryptoTable, KrakenConfig
 from feed.config.feed import (
     DEFAULT_ROOT,
     LOG_SEGMENTS,
@@ -44,12 +44,14 @@ __all__ = [
     "ArchiveConfig",
     "ArchiveReplayConfig",
     "BinanceConfig",
+    "CoinbaseConfig",
     "ControlConfig",
     "CryptoTable",
     "FeedConfig",
     "FeedTable",
     "Idle",
     "ItchConfig",
+    "KrakenConfig",
     "LatencyConfig",
     "LiveTable",
     "LogConfig",

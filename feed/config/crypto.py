@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from feed.config.feed import FeedConfig
     from feed.config.sources import Where
 
-__all__ = ["BinanceConfig", "CryptoTable", "VenueSchema"]
+__all__ = ["BinanceConfig", "CoinbaseConfig", "CryptoTable", "KrakenConfig", "VenueSchema"]
 
 VenueSchema = Literal["quote", "trade", "book", "definition"]
 Instrument = Annotated[
@@ -86,6 +86,10 @@ class CryptoTable(LiveTable, frozen=True, kw_only=True):
         return duration_ns(self.stale_after)
 
     @property
+    def reconnect_ns(self) -> int:
+        return duration_ns(self.reconnect)
+
+    @property
     def websocket_url(self) -> str:
         """Where its websockets are, without a slash at the end."""
         return (self.websocket or self._addresses()[0]).rstrip("/")
@@ -126,3 +130,38 @@ class BinanceConfig(CryptoTable, frozen=True, kw_only=True, tag="binance"):
             "usdm": ("wss://fstream.binance.com", "https://fapi.binance.com"),
             "coinm": ("wss://dstream.binance.com", "https://dapi.binance.com"),
         }[self.market]
+
+
+class _SpotTable(CryptoTable, frozen=True, kw_only=True):
+    """Base of venues that have spot markets only."""
+
+    def faults(self, table: str, config: FeedConfig, where: Where) -> Iterator[ConfigError]:
+        yield from super().faults(table, config, where)
+        for symbol in self.symbols:
+            if symbol.count("-") != 1:
+                yield ConfigError(
+                    "not an instrument of a spot market",
+                    expected="BTC-USD",
+                    found=symbol,
+                    where=where(f"{table}.symbols"),
+                )
+
+
+class KrakenConfig(_SpotTable, frozen=True, kw_only=True, tag="kraken"):
+    """[source.NAME] kind = "kraken": spot markets. ``depth``: levels of a side that are asked for, ten in records."""
+
+    VENUE: ClassVar[str] = "KRAKEN"
+
+    depth: Literal[10, 25, 100, 500, 1000] = 10
+
+    def _addresses(self) -> tuple[str, str]:
+        return "wss://ws.kraken.com", "https://api.kraken.com"
+
+
+class CoinbaseConfig(_SpotTable, frozen=True, kw_only=True, tag="coinbase"):
+    """[source.NAME] kind = "coinbase": spot markets of Advanced Trade."""
+
+    VENUE: ClassVar[str] = "COINBASE"
+
+    def _addresses(self) -> tuple[str, str]:
+        return "wss://advanced-trade-ws.coinbase.com", "https://api.coinbase.com"

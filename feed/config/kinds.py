@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from feed.config.crypto import BinanceConfig
+from feed.config.crypto import BinanceConfig, KrakenConfig
 from feed.config.sources import (
     ArchiveReplayConfig,
     ItchConfig,
@@ -15,5 +15,5 @@ from feed.config.sources import (
 __all__ = ["SourceConfig"]
 
 SourceConfig = (
-    SimConfig | ReplayConfig | ArchiveReplayConfig | ItchConfig | BinanceConfig | PushConfig | PythonConfig
+    SimConfig | ReplayConfig | ArchiveReplayConfig | ItchConfig | BinanceConfig | KrakenConfig | PushConfig | PythonConfig
 )

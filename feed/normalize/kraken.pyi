@@ -7,6 +7,7 @@ from feed.normalize.kraken_messages import Answer, Instruments, Status
 from feed.normalize.levels import LevelBook
 from feed.normalize.venue import VenueRecords
 
+PUBLISHER: Final[int]
 CHECKSUM: Final[str]
 BAD_LEVEL: Final[str]
 MALFORMED: Final = "malformed"

@@ -55,6 +55,8 @@ cdef enum:
     FLAG_SNAPSHOT = 32            # DBN
     NUMBERS = 1 << 20             # trades further apart than this are not of one numbering
 
+PUBLISHER = 65004
+"""publisher_id of records, beyond those that Databento gives out."""
 CHECKSUM = "checksum"
 BAD_LEVEL = "bad_level"
 MALFORMED = "malformed"

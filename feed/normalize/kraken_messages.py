@@ -72,13 +72,14 @@ class Trades(Struct, tag_field="channel", tag="trade"):
 
 
 class Pair(Struct):
-    """What can be traded; increments are the smallest steps."""
+    """What can be traded; increments are the smallest steps, `qty_min` the smallest order."""
 
     symbol: str
     base: Word
     quote: Word
     price_increment: Raw
     qty_increment: Raw
+    qty_min: Raw
     status: str = ""
 
 

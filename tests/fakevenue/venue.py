@@ -147,7 +147,7 @@ class FakeVenue(ABC):
     async def tell(self, stream: str, message: Any) -> None:
         """A message to everyone who subscribed to `stream`."""
         if self.falls_to("garbage"):
-            text = bytearray(orjson.dumps(message))
+            text = bytearray(message if isinstance(message, bytes) else orjson.dumps(message))
             text[self.random.randrange(len(text))] = self.random.choice(b'{}[]",:x0')
             message = bytes(text)
         for session in list(self.sessions):
@@ -236,6 +236,10 @@ class FakeVenue(ABC):
             session.cut()
         self._loop.run_until_complete(asyncio.wait([moving]))
         self._loop.run_until_complete(runner.cleanup())
+        if left := asyncio.all_tasks(self._loop):  # those that stall
+            for task in left:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.wait(left))
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 

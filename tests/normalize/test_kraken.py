@@ -284,7 +284,7 @@ def test_what_is_not_data_is_given_back(data_dir: Path) -> None:
     assert isinstance(status, Status)
     pairs = kraken.apply(
         b'{"channel":"instrument","type":"snapshot","data":{"assets":[],"pairs":[{"symbol":"BTC/USD","base":"BTC",'
-        b'"quote":"USD","price_increment":0.1,"qty_increment":0.00000001,"status":"online"}]}}',
+        b'"quote":"USD","price_increment":0.1,"qty_increment":0.00000001,"qty_min":0.00005,"status":"online"}]}}',
         1,
     )
     assert isinstance(pairs, Instruments)
