@@ -109,7 +109,7 @@ def replay(
         list[Path] | None,
         typer.Argument(
             metavar="FILE...|FOLDER",
-            help="DBN files, raw or zstd, merged by time; or the folder of a feed's archive. "
+            help="DBN files, raw or zstd, merged by time; captures of live sources; or the folder of a feed's archive. "
             "Default: this configuration's own archive, which is then not written.",
         ),
     ] = None,
@@ -213,6 +213,27 @@ def check(file: ConfigFile = None, sets: Sets = None) -> None:
     if errors:
         raise typer.Exit(2)
     typer.echo(plan.picture(config.load(file, os.environ, sets or ())))
+
+
+@app.command(epilog="Example: feed symbols 'BTC*' --config config/feed.toml")
+def symbols(
+    patterns: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PATTERN]...", help="AAPL, or ES* for all that begin so. Default: all."),
+    ] = None,
+    *,
+    file: ConfigOption = None,
+    sets: Sets = None,
+    as_json: Json = False,
+) -> None:
+    """List instruments: what files of the configuration name and what its feed has, running, heard of them."""
+    from feed import symbols as table  # noqa: PLC0415 - a command loads only what it needs
+
+    rows = table.listing(config.load(file, os.environ, sets or ()), patterns or ["*"])
+    if as_json:
+        typer.echo(msgspec.json.encode(rows).decode())
+    else:
+        Console().print(table.render(rows))
 
 
 @app.command(epilog="Example: feed stat --json --interval 5")

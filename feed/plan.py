@@ -8,13 +8,19 @@ from feed.config import (
     LOG_SEGMENTS,
     ArchiveReplayConfig,
     BinanceConfig,
+    CaptureConfig,
     CryptoTable,
     ItchConfig,
+    ItchMoldConfig,
+    ItchSoupConfig,
+    LiveTable,
     MoldConfig,
     PgmConfig,
     PushConfig,
     PythonConfig,
+    ReplayConfig,
     SimConfig,
+    SymbologyConfig,
     size_bytes,
 )
 from feed.ports import parse_endpoint
@@ -30,7 +36,7 @@ __all__ = ["picture"]
 def picture(config: FeedConfig) -> str:
     """Sources, log, publishers, control and monitor of a loaded configuration, one line each; ends with the targets."""
     lines = [f"feed {config.feed.name}: agents as {_PROCESSES[config.feed.processes]}", ""]
-    lines += [f"  {f'source.{name}':<16} {_source(each)}" for name, each in config.source.items()]
+    lines += [f"  {f'source.{name}':<16} {_source(each)}{_rules(each)}" for name, each in config.source.items()]
     if not config.source:
         lines.append("  no source: only a program of yours that writes the log")
     lines += ["    │", "    ▼", f"  {'log':<16} {_log(config)}"]
@@ -63,10 +69,18 @@ def _source(source: SourceConfig) -> str:
     if isinstance(source, PythonConfig):
         given = ", ".join(f"{key} = {value!r}" for key, value in source.settings.items())
         return f"{source.class_}({given})"
+    if isinstance(source, SymbologyConfig):
+        return f"instruments of {', '.join(source.files)}, looked at every {source.watch}"
+    return _live_itch(source) if isinstance(source, ItchMoldConfig | ItchSoupConfig) else _played(source)
+
+
+def _played(source: ReplayConfig | ArchiveReplayConfig | CaptureConfig | ItchConfig) -> str:
     speed = "as fast as possible" if source.speed == "max" else f"{source.speed} times as recorded"
+    again = ", again and again" if source.loop else ""
+    if isinstance(source, CaptureConfig):
+        return f"captures: {', '.join(source.files)}, {speed}{again}"
     normal = "all but book and order" if isinstance(source, ItchConfig) else "all schemas"
     what = ", ".join(source.schemas) or normal
-    again = ", again and again" if source.loop else ""
     if isinstance(source, ItchConfig):
         symbols = ", ".join(source.symbols) or "all symbols"
         return f"{source.market} ITCH: {', '.join(source.files)} ({symbols}, {what}), {speed}{again}"
@@ -75,6 +89,27 @@ def _source(source: SourceConfig) -> str:
         symbols = ", ".join(source.symbols) or "all symbols"
         return f"archive: {source.path} from {part} ({symbols}, {what}), {speed}{again}"
     return f"replay: {', '.join(source.files)} ({what}), {speed}{again}"
+
+
+def _live_itch(source: ItchMoldConfig | ItchSoupConfig) -> str:
+    what = f"{', '.join(source.symbols) or 'all symbols'}, {', '.join(source.schemas) or 'all but book and order'}"
+    start = f", snapshot from {source.glimpse}" if source.glimpse else ""
+    if isinstance(source, ItchSoupConfig):
+        session = f"session {source.session}" if source.session else "the session that runs"
+        return f"{source.market} ITCH over SoupBinTCP: {source.address} ({what}), {session}{start}"
+    over = f" over {source.interface}" if source.interface else ""
+    again = f"asks {source.request}" if source.request else "asks nobody"
+    return (
+        f"{source.market} ITCH over MoldUDP64: {' and '.join(source.groups)}{over} ({what}), {again}, "
+        f"gives up after {source.give_up}{start}"
+    )
+
+
+def _rules(source: SourceConfig) -> str:
+    """What is done with ticks that break rules, and where what comes in is kept."""
+    rules = [f"{rule} {action}" for rule, action in source.validate.actions.items()]
+    kept = f"; kept in {source.capture}" if isinstance(source, LiveTable) and source.capture else ""
+    return (f"; rules: {', '.join(rules)}" if rules else "") + kept
 
 
 def _venue(source: CryptoTable) -> str:

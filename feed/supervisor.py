@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import logging
 import os
 import signal
@@ -34,14 +35,20 @@ from feed.clock import now_ns
 from feed.config import (
     ArchiveReplayConfig,
     BinanceConfig,
+    CaptureConfig,
     FeedConfig,
     ItchConfig,
+    ItchMoldConfig,
+    ItchSoupConfig,
     KrakenConfig,
     MoldConfig,
     PgmConfig,
     PushConfig,
     PythonConfig,
+    ReplayConfig,
     SimConfig,
+    SourceTable,
+    SymbologyConfig,
     duration_ns,
     from_json,
     size_bytes,
@@ -139,52 +146,42 @@ def _ingest(config: FeedConfig, counters: Counters, sources: Sequence[Callable[[
     return Ingest(writer, sources, counters, wait_bots=config.feed.wait_bots, wait_archive=wait_archive)
 
 
+_KINDS: dict[type[SourceTable], str] = {
+    ArchiveReplayConfig: "feed.sources.archive:ArchiveReplay",
+    BinanceConfig: "feed.sources.binance:BinanceSource",
+    CaptureConfig: "feed.sources.captured:Captured",
+    ItchConfig: "feed.sources.itch:ItchDays",
+    ItchMoldConfig: "feed.sources.itch_mold:ItchMold",
+    ItchSoupConfig: "feed.sources.itch_soup:ItchSoup",
+    KrakenConfig: "feed.sources.kraken:KrakenSource",
+    PushConfig: "feed.sources.push:Push",
+    PythonConfig: "feed.sources.own:Own",
+    ReplayConfig: "feed.sources.replay:Replay",
+    SimConfig: "feed.sources.sim:Sim",
+    SymbologyConfig: "feed.sources.symbology:Symbology",
+}
+"""The source of each kind of table."""
+
+
 def _sources(config: FeedConfig, counters: Counters) -> list[Callable[[Sink], Source]]:
-    def maker(name: str) -> Callable[[Sink], Source]:
-        settings = config.source[name]
-        match settings:
-            case SimConfig():
-                from feed.sources.sim import Sim
+    return [_source(name, config, counters) for name in config.source]
 
-                return lambda sink: Sim(name, settings, sink, counters)
-            case ArchiveReplayConfig():
-                from feed.sources.archive import ArchiveReplay
 
-                return lambda sink: ArchiveReplay(name, settings, sink, counters)
-            case ItchConfig():
-                from feed.sources.itch import ItchDays
+def _source(name: str, config: FeedConfig, counters: Counters) -> Callable[[Sink], Source]:
+    settings = config.source[name]
+    module, _, attribute = _KINDS[type(settings)].partition(":")
+    kind = getattr(importlib.import_module(module), attribute)
+    more = {"directory": config.directory} if isinstance(settings, PushConfig) else {}
 
-                return lambda sink: ItchDays(name, settings, sink, counters)
-            case BinanceConfig():
-                from feed.sources.binance import BinanceSource
+    def make(sink: Sink) -> Source:
+        return cast("Source", kind(name, settings, sink, counters, **more))
 
-                return lambda sink: BinanceSource(name, settings, sink, counters)
-            case KrakenConfig():
-                from feed.sources.kraken import KrakenSource
+    if not settings.validate.actions:
+        return make
+    from feed.sources.checked import Checked, known_instruments
 
-                return lambda sink: KrakenSource(name, settings, sink, counters)
-            case PushConfig():
-                from feed.sources.push import Push
-
-                return lambda sink: Push(name, settings, sink, counters, directory=config.directory)
-            case PythonConfig():
-                from feed.sources.own import Own
-
-                return lambda sink: Own(name, settings, sink, counters)
-            case _:
-                from feed.sources.replay import Replay
-
-                return lambda sink: Replay(name, settings, sink, counters)
-
-    def checked(name: str) -> Callable[[Sink], Source]:
-        rules, make = config.source[name].validate, maker(name)
-        if not rules.actions:
-            return make
-        from feed.sources.checked import Checked
-
-        return lambda sink: Checked(make, rules, sink, counters)
-
-    return [checked(name) for name in config.source]
+    known = known_instruments(config.source.values())
+    return lambda sink: Checked(make, settings.validate, sink, counters, known)
 
 
 def _group_id(group: str) -> int:

@@ -56,10 +56,25 @@ def test_every_key_stands_in_the_example_with_its_default_and_a_comment() -> Non
             assert part in found, f"config/feed.toml lacks {'.'.join(key)}"
             found = found[part]
         assert found == value, ".".join(key)
-    sources = (config.ReplayConfig, config.ItchConfig, config.ArchiveReplayConfig, config.PushConfig, config.BinanceConfig)
-    for kind in (*sources, config.KrakenConfig, config.PgmConfig, config.MoldConfig):
+    sources = (
+        config.ReplayConfig,
+        config.ItchConfig,
+        config.ArchiveReplayConfig,
+        config.PushConfig,
+        config.BinanceConfig,
+    )
+    for kind in (
+        *sources,
+        config.CaptureConfig,
+        config.SymbologyConfig,
+        config.KrakenConfig,
+        config.PgmConfig,
+        config.MoldConfig,
+    ):
         for field in msgspec.structs.fields(kind):
             key = field.encode_name
+            if key == "validate":  # a table of its own, shown with the simulator
+                continue
             assert re.search(rf"^{key} = ", commented, re.M), f"config/feed.toml lacks {key} of {kind.__name__}"
     explained = EXAMPLE.read_text().splitlines()
     for number, line in enumerate(explained):
@@ -70,6 +85,8 @@ def test_every_key_stands_in_the_example_with_its_default_and_a_comment() -> Non
 
 def test_every_shipped_file_is_good() -> None:
     for path in sorted((ROOT / "config").glob("*.toml")):
+        if path.name == "venues.toml":  # instruments: tests/normalize/test_instruments.py
+            continue
         assert config.check(path) == [], path.name
 
 
@@ -210,7 +227,7 @@ WRONG = {
     '[publish.tcp]\nhwm = "5"': "publish.tcp.hwm: not allowed: expected a whole number",
     "[publish.tcp]\nheartbeat = 1": 'publish.tcp.heartbeat: not allowed: expected a duration such as "100ms"',
     '[publish.tcp]\nheartbeat = "1 day"': "publish.tcp.heartbeat: not allowed: expected a duration",
-    '[publish.tcp]\nkind = "zmk"': "tcp.kind: not allowed: expected \"zmq\", \"pgm\" or \"mold\", found 'zmk'",
+    '[publish.tcp]\nkind = "zmk"': 'tcp.kind: not allowed: expected "zmq", "pgm" or "mold", found \'zmk\'',
     "[publish.TCP]\nhwm = 5": "publish.TCP: not a name: expected small letters, digits and single _, found 'TCP'",
     "[source.mine]\nseed = 1": 'source.mine.kind: is missing: expected "sim", "replay", "archive"',
     '[source.replay]\nspeed = "max"': "source.replay.files: is missing: expected a list of DBN files",

@@ -7,6 +7,7 @@ The environment and ``--set`` change what is there; they add a table only when t
 
 values      what a setting may be              sources     [source.NAME], by kind
 publishers  [publish.NAME], by kind            feed        the rest, and FeedConfig, which holds them all
+validation  [source.NAME.validate]
 loading     file, environment, --set           played      what `feed replay` plays
 """
 
@@ -24,26 +25,32 @@ from feed.config.feed import (
 )
 from feed.config.kinds import SourceConfig
 from feed.config.loading import check, from_json, load, own_archive, to_json
+from feed.config.nasdaq import ItchConfig, ItchMoldConfig, ItchSoupConfig
 from feed.config.played import no_archive, played
 from feed.config.publishers import MoldConfig, PgmConfig, PublishConfig, ZmqConfig
 from feed.config.sources import (
+    CAPTURE_SUFFIX,
     ArchiveReplayConfig,
-    ItchConfig,
+    CaptureConfig,
     LiveTable,
     PushConfig,
     PythonConfig,
     ReplayConfig,
     SimConfig,
     SourceTable,
+    SymbologyConfig,
 )
+from feed.config.validation import ValidateTable
 from feed.config.values import Idle, duration_ns, size_bytes
 
 __all__ = [
+    "CAPTURE_SUFFIX",
     "DEFAULT_ROOT",
     "LOG_SEGMENTS",
     "ArchiveConfig",
     "ArchiveReplayConfig",
     "BinanceConfig",
+    "CaptureConfig",
     "CoinbaseConfig",
     "ControlConfig",
     "CryptoTable",
@@ -51,6 +58,8 @@ __all__ = [
     "FeedTable",
     "Idle",
     "ItchConfig",
+    "ItchMoldConfig",
+    "ItchSoupConfig",
     "KrakenConfig",
     "LatencyConfig",
     "LiveTable",
@@ -65,6 +74,8 @@ __all__ = [
     "SimConfig",
     "SourceConfig",
     "SourceTable",
+    "SymbologyConfig",
+    "ValidateTable",
     "ZmqConfig",
     "check",
     "duration_ns",

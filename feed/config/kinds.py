@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from feed.config.crypto import BinanceConfig, KrakenConfig
+from feed.config.nasdaq import ItchConfig, ItchMoldConfig, ItchSoupConfig
 from feed.config.sources import (
     ArchiveReplayConfig,
-    ItchConfig,
+    CaptureConfig,
     PushConfig,
     PythonConfig,
     ReplayConfig,
     SimConfig,
+    SymbologyConfig,
 )
 
 __all__ = ["SourceConfig"]
 
 SourceConfig = (
-    SimConfig | ReplayConfig | ArchiveReplayConfig | ItchConfig | BinanceConfig | KrakenConfig | PushConfig | PythonConfig
+    SimConfig
+    | ReplayConfig
+    | ArchiveReplayConfig
+    | CaptureConfig
+    | ItchConfig
+    | ItchMoldConfig
+    | ItchSoupConfig
+    | BinanceConfig
+    | KrakenConfig
+    | PushConfig
+    | PythonConfig
+    | SymbologyConfig
 )

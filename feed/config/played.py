@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from feed.config.sources import CAPTURE_SUFFIX
 from feed.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ __all__ = ["no_archive", "played"]
 
 
 def played(paths: Sequence[Path], own: Path | None, part: Mapping[str, Any]) -> dict[str, Any]:
-    """The source that plays `paths`: DBN files, or the one folder of an archive; none stands for `own`, this feed's.
+    """The source that plays `paths`: DBN files, captures, or the one folder of an archive; none stands for `own`, this
+    feed's.
 
     `part`: which part of an archive (keys of its table; those at their defaults change nothing). Raises ConfigError.
     """
@@ -29,7 +31,12 @@ def played(paths: Sequence[Path], own: Path | None, part: Mapping[str, Any]) -> 
                 found=str(paths[0]),
                 remedy="DBN files are played whole",
             )
-        return {"kind": "replay", "files": [str(path) for path in paths]}
+        kept = [path for path in paths if path.name.endswith(CAPTURE_SUFFIX)]
+        if kept and len(kept) < len(paths):
+            raise ConfigError(
+                "either recordings or captures", expected=f"all or none *{CAPTURE_SUFFIX}", found=len(kept)
+            )
+        return {"kind": "capture" if kept else "replay", "files": [str(path) for path in paths]}
     folder = folders[0] if folders else own
     if folder is None:
         raise no_archive()

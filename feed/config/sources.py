@@ -7,7 +7,6 @@ SourceConfig in kinds.py and to `feed.supervisor`, and document its keys in conf
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Callable
 from decimal import Decimal
@@ -18,10 +17,9 @@ import msgspec
 
 from feed import classes
 from feed.config.validation import ValidateTable
-from feed.config.values import KindTable, SchemaWord, Size, Speed, size_bytes
+from feed.config.values import Duration, KindTable, SchemaWord, Size, Speed, size_bytes
 from feed.errors import ConfigError
 from feed.position import Position
-from feed.trading_day import date_of_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,8 +27,9 @@ if TYPE_CHECKING:
     from feed.config.feed import FeedConfig
 
 __all__ = [
+    "CAPTURE_SUFFIX",
     "ArchiveReplayConfig",
-    "ItchConfig",
+    "CaptureConfig",
     "LiveTable",
     "PacedTable",
     "PushConfig",
@@ -38,15 +37,17 @@ __all__ = [
     "ReplayConfig",
     "SimConfig",
     "SourceTable",
+    "SymbologyConfig",
     "Where",
     "apart",
     "same_file",
 ]
 
+CAPTURE_SUFFIX = ".capture.zst"
+"""Of the names of files that ``capture`` makes."""
+
 Where = Callable[[str], str]
 """Of a key's path, with what set it: what errors show."""
-
-ItchSchema = Literal["quote", "trade", "status", "definition", "book", "order"]
 
 
 class SourceTable(KindTable, frozen=True, kw_only=True):
@@ -177,45 +178,41 @@ class ArchiveReplayConfig(_PlayedTable, frozen=True, kw_only=True, tag="archive"
         return f"the archive {self.path}" if Path(self.path).resolve() == Path(other.path).resolve() else None
 
 
-class ItchConfig(PacedTable, frozen=True, kw_only=True, tag="itch"):
-    """[source.NAME] kind = "itch": files of Nasdaq TotalView-ITCH 5.0. Empty ``schemas``: all but book and order."""
+class CaptureConfig(PacedTable, frozen=True, kw_only=True, tag="capture"):
+    """[source.NAME] kind = "capture": what ``capture`` of a live source kept, through that source's decoder once more,
+    one file after the other."""
 
-    files: Annotated[list[str], "a list of ITCH files"]
-    schemas: list[Literal["quote", "trade", "status", "definition", "book", "order"]] = msgspec.field(
-        default_factory=list
-    )
-    symbols: list[str] = msgspec.field(default_factory=list)
-    date: Annotated[str, msgspec.Meta(pattern=r"^(\d{4}-\d{2}-\d{2})?\Z"), '"" or a date such as "2020-01-30"'] = ""
-    market: Literal["XNAS", "XBOS", "XPSX"] = "XNAS"
+    files: Annotated[list[str], "a list of captures"]
 
     def faults(self, table: str, config: FeedConfig, where: Where) -> Iterator[ConfigError]:
         key = where(f"{table}.files")
         if not self.files:
-            yield ConfigError("names no file", expected="at least one ITCH file", found="[]", where=key)
+            yield ConfigError("names no file", expected="at least one capture", found="[]", where=key)
         for file in self.files:
             if not Path(file).is_file():
-                yield ConfigError("no such file", expected="an ITCH file", found=repr(file), where=key)
-            elif date_of_name(Path(file).name) is None and not self.date:
-                yield ConfigError(
-                    "nothing says of which day the file is",
-                    expected="a name such as 01302020.NASDAQ_ITCH50, or a date",
-                    found=repr(file),
-                    where=where(f"{table}.date"),
-                )
-        if self.date:
-            try:
-                datetime.date.fromisoformat(self.date)
-            except ValueError:
-                yield ConfigError(
-                    "not a date", expected="such as 2020-01-30", found=repr(self.date), where=where(f"{table}.date")
-                )
+                yield ConfigError("no such file", expected="a capture", found=repr(file), where=key)
 
     def shared_with(self, other: SourceTable) -> str | None:
-        if not isinstance(other, ItchConfig):
-            return None
-        if apart(self.schemas, other.schemas) or apart(self.symbols, other.symbols):
-            return None
-        return same_file(self.files, other.files)
+        return same_file(self.files, other.files) if isinstance(other, CaptureConfig) else None
+
+
+class SymbologyConfig(SourceTable, frozen=True, kw_only=True, tag="symbology"):
+    """[source.NAME] kind = "symbology": instruments, from TOML files (config/venues.toml) or DBN definitions.
+    ``watch``: how often it is looked whether a file has changed; "0s": never."""
+
+    files: Annotated[list[str], "a list of TOML or DBN files"]
+    watch: Duration = "5s"
+
+    def faults(self, table: str, config: FeedConfig, where: Where) -> Iterator[ConfigError]:
+        key = where(f"{table}.files")
+        if not self.files:
+            yield ConfigError("names no file", expected="at least one file of instruments", found="[]", where=key)
+        for file in self.files:
+            if not Path(file).is_file():
+                yield ConfigError("no such file", expected="a file of instruments", found=repr(file), where=key)
+
+    def shared_with(self, other: SourceTable) -> str | None:
+        return same_file(self.files, other.files) if isinstance(other, SymbologyConfig) else None
 
 
 class PushConfig(LiveTable, frozen=True, kw_only=True, tag="push"):

@@ -1,5 +1,7 @@
 """A sink in front of another one, for cimport."""
 
+from libc.stdint cimport uint64_t
+
 from feed.log.sink cimport Sink
 
 cdef enum:
@@ -9,6 +11,11 @@ cdef enum:
 
 cdef class Through(Sink):
     cdef Sink into
+
+
+cdef class Restamped(Through):
+    cdef public uint64_t ts_in    # of whatever passes; 0: the sink behind stamps it
+
 
 # The sink at the end: the log or the ring itself.
 cdef Sink at_the_end(Sink sink)

@@ -27,6 +27,7 @@ import orjson
 import zstandard
 
 from feed.clock import now_ns
+from feed.config.sources import CAPTURE_SUFFIX
 from feed.errors import HostError, SourceError
 
 if TYPE_CHECKING:
@@ -36,12 +37,11 @@ if TYPE_CHECKING:
     from feed.config import LiveTable
     from feed.metrics.counters import Counters
 
-__all__ = ["MAGIC", "PENDING_BYTES", "SUFFIX", "Capture", "CaptureFile", "Entry", "capture_of"]
+__all__ = ["MAGIC", "PENDING_BYTES", "Capture", "CaptureFile", "Entry", "capture_of"]
 
 log = logging.getLogger("tickcast.ingest")
 
 MAGIC: Final = b"TCRAW\x00\x00\x01"
-SUFFIX: Final = ".capture.zst"
 PENDING_BYTES: Final = 32 << 20
 """What may wait to be written."""
 
@@ -82,7 +82,7 @@ class Capture:
     ) -> None:
         started = clock()
         moment = datetime.datetime.fromtimestamp(started // 10**9, datetime.UTC).strftime("%Y%m%dT%H%M%S")
-        self.path = folder / f"{name}-{moment}.{started % 10**9:09d}{SUFFIX}"
+        self.path = folder / f"{name}-{moment}.{started % 10**9:09d}{CAPTURE_SUFFIX}"
         self.lost = 0
         """Messages that are not in the file."""
         self._lost = counters.counter("tickcast_capture_lost_total", source=name)

@@ -21,14 +21,14 @@ import zmq
 
 from feed.clock import now_ns
 from feed.config import size_bytes
-from feed.errors import CallerError, HostError, LogSpace, SymbolError, WireError
+from feed.errors import HostError, WireError
 from feed.ports import bind_error, parse_endpoint, refuse_taken
-from feed.sources import pushed
+from feed.sources.capture import capture_of
 from feed.sources.pacing import Rate, sleep_full
 from feed.sources.push_memory import NOT_YET, Intent, PushMemory
+from feed.sources.push_messages import HeardPush, PushMessages
 from feed.sources.pushed import Pushed
 from feed.sources.source import Tally
-from feed.wire import fields
 from feed.wire.pushing import (
     HEADER_BYTES,
     MESSAGE_BYTES_MAX,
@@ -37,11 +37,9 @@ from feed.wire.pushing import (
     Answer,
     Kind,
     answer,
-    body,
     parse_message,
 )
 from feed.wire.records import BY_ID
-from feed.wire.topics import check_symbol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +92,8 @@ class Push:
         self._tally = Tally(counters, name)
         self._pushed = Pushed(sink, counters.histogram("tickcast_latency_seconds", stage="venue", transport=name))
         self._memory = PushMemory(directory, name)
+        self._messages = PushMessages(name, self._pushed, sink, config.topics, self._memory.topics, self._memory.own)
+        self._capture = capture_of(name, config, counters)
         self._routes: dict[bytes, Pusher] = {}
         self._pushers: dict[Pusher, bytes] = {}
         self._owed: set[Pusher] = set()
@@ -111,7 +111,14 @@ class Push:
         except BaseException:
             self._context.destroy(linger=0)
             self._memory.close()
+            if self._capture is not None:
+                self._capture.close()
             raise
+
+    @classmethod
+    def hearing(cls, name: str, config: PushConfig, sink: Sink, counters: Counters) -> HeardPush:
+        """What its captures go through."""
+        return HeardPush(name, config, sink, counters)
 
     # --- what a source is -------------------------------------------------------------------------------------------
 
@@ -159,6 +166,8 @@ class Push:
         self._socket.close(linger=_LINGER_MS)
         self._context.term()
         self._memory.close()
+        if self._capture is not None:
+            self._capture.close()
         for file in self._files:
             file.unlink(missing_ok=True)
 
@@ -186,6 +195,8 @@ class Push:
             if heard.seq == 0 or not 0 < heard.records <= RECORDS_MAX:
                 raise WireError("not so many records", expected=f"1 to {RECORDS_MAX}, from 1", found=heard.records)
         except WireError as error:
+            if self._capture is not None:
+                self._capture.keep("refused", data, self._clock())
             self._refuse(route, None, Answer(Kind.REFUSED, 0, 0, 0, 0, 0, 0, text=f"malformed: {error}"), 1)
             return True
         pusher = self._routes.get(route)
@@ -206,10 +217,12 @@ class Push:
         if skip >= heard.records:
             self._owed.add(pusher)
             return
-        why, at = self._look(heard, data, skip)
+        why, at = self._messages.look(heard, data, skip)
         records = heard.records - skip
         pusher.turned += records if why else 0
         self._pushed.stamp(ts_in := self._memory.ts_in(self._clock()))
+        if self._capture is not None:
+            self._capture.keep("refused" if why else f"{skip} {pusher.name.decode()}", data, ts_in)
         self._memory.begin(
             Intent(
                 pusher.index,
@@ -226,40 +239,6 @@ class Push:
         if why:
             told = Answer(Kind.REFUSED, 0, 0, 0, 0, 0, 0, heard.seq + skip, records, max(0, at - skip), why)
             self._refuse(route, pusher, told, records)
-
-    def _look(self, heard: Message, data: bytes, skip: int) -> tuple[str, int]:
-        """Make a message's records those at hand; or why not, and at which of them."""
-        if len(data) > MESSAGE_BYTES_MAX:
-            return f"too_large: {len(data):,} bytes, and a message has at most {MESSAGE_BYTES_MAX:,}", 0
-        offset = HEADER_BYTES
-        if heard.kind == Kind.JSON:
-            try:
-                data, offset = _records_of_json(data[HEADER_BYTES:], heard.records), 0
-            except _BadTick as bad:
-                return f"{bad.reason}: {bad}", bad.at
-        found = self._pushed.take(data, offset, heard.records, skip)
-        if found == pushed.NEEDS_TOPICS:
-            for symbol, schema_id, at in self._pushed.missing():
-                if why := self._name_topic(symbol, schema_id):
-                    return why, at
-            found = self._pushed.take(data, offset, heard.records, skip)
-        return _FAULTS[found], self._pushed.fault
-
-    def _name_topic(self, symbol: bytes, schema_id: int) -> str:
-        """Find or make a topic; why not, or "" """
-        schema = BY_ID[schema_id].word
-        try:
-            text = check_symbol(symbol.decode("latin-1"))
-            if (schema, text) not in self._memory.topics:
-                if len(self._memory.topics) >= self._config.topics:
-                    return f"topic_refused: {schema}.{text} is one more than source.{self.name}.topics allows"
-                self._memory.own(schema, text)
-            self._pushed.bind(symbol, schema_id, self._sink.topic(schema, text))
-        except SymbolError as error:
-            return f"bad_symbol: {error}"
-        except LogSpace as error:
-            return f"topic_refused: {error}"
-        return ""
 
     def _pour(self, limit: int) -> int:
         n = self._pushed.pour(limit)
@@ -404,43 +383,3 @@ class Push:
             if len(frames) < 3:
                 frames.append(frame)
         return frames
-
-
-class _BadTick(Exception):
-    def __init__(self, reason: str, at: int, why: str) -> None:
-        super().__init__(why)
-        self.reason = reason
-        self.at = at
-
-
-_FAULTS = {
-    0: "",
-    pushed.MALFORMED: "malformed: the body is not of so many records and their symbols, or not to its end",
-    pushed.WRONG_LENGTH: "wrong_length: a record's length byte is not that of its rtype in DBN version 3",
-    pushed.UNKNOWN_RTYPE: "unknown_rtype: a record's rtype is none that a schema carries",
-}
-
-
-def _records_of_json(data: bytes, count: int) -> bytes:
-    """The body of records that a body of JSON stands for."""
-    try:
-        ticks = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise _BadTick("bad_json", 0, str(error)) from None
-    if not isinstance(ticks, list) or len(ticks) != count:
-        raise _BadTick("bad_json", 0, f"an array of {count} objects is announced")
-    symbols: dict[bytes, int] = {}
-    which, records = bytearray(), bytearray()
-    for at, tick in enumerate(ticks):
-        try:
-            schema, symbol = tick.pop("schema"), tick.pop("symbol")
-            name = check_symbol(symbol).encode("ascii")
-            records += fields.encode(schema, tick)
-        except SymbolError as error:
-            raise _BadTick("bad_symbol", at, str(error)) from None
-        except CallerError as error:
-            raise _BadTick("bad_json", at, str(error)) from None
-        except (AttributeError, KeyError, TypeError, ValueError):
-            raise _BadTick("bad_json", at, "a tick is an object with schema, symbol and fields") from None
-        which += symbols.setdefault(name, len(symbols)).to_bytes(2, "little")
-    return body(list(symbols), bytes(which) if len(symbols) > 1 else b"", records)
