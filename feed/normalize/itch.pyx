@@ -9,8 +9,11 @@
                  one that is void
 
 Whatever changes the best price or size of a stock makes a `quote`, within its best ten levels a `book`. Prices are exact.
-instrument_id is the stock locate code, ts_event and ts_recv are the message's time, sequence is its number in the stream,
-in the record of a broken trade the trade's.
+instrument_id is the stock locate code, ts_event the message's time, ts_recv when it came (from files: its time too),
+sequence its number in the stream, in the record of a broken trade the trade's.
+
+A snapshot (GLIMPSE) is the orders that rest, as messages that add them: order records have the flag SNAPSHOT, and no quote
+and no book comes before it is whole; then one of each stock.
 
 What cannot be is counted by reason, dealt with as far as it makes sense, and marks the book of its stock: until the next
 day begins all its records have the flag MAYBE_BAD_BOOK, and a quote (action N) says so at once. A missed order may rest
@@ -133,6 +136,7 @@ cdef enum:
     PRICE_UNIT = 100_000           # 0.0001 in 1e-9
     PRICE_MAX = 2_000_000_000      # 200,000.0000: the specification's
     FLAG_LAST = 128                # DBN
+    FLAG_SNAPSHOT = 32             # DBN
     FLAG_BAD = 4                   # DBN: MAYBE_BAD_BOOK
     ACTION_NEW_PRICE = 6           # DBN status actions
     ACTION_TRADING = 7
@@ -203,6 +207,8 @@ cdef class Itch(Outbox):
         """A day begins whose midnight, New York, is `midnight_ns` since 1970: nothing rests, no locate code is known."""
         cdef uint32_t i
         self.midnight = midnight_ns
+        self.snapshot = False
+        self.telling = 0
         self.time = 0
         for i in range(LOCATES):
             if self.symbols[i].stock:
@@ -217,6 +223,11 @@ cdef class Itch(Outbox):
     def waiting(self) -> tuple[int, bytes]:
         """Locate code and stock (8 characters as they came; the market's own has the code 0) that wait for a name."""
         return self.waiting_locate, (<const char*>&self.waiting_stock)[:8]
+
+    def begin_snapshot(self, midnight_ns: int) -> None:
+        """As :meth:`begin`, and what comes first is a snapshot."""
+        self.begin(midnight_ns)
+        self.snapshot = True
 
     def bind(self, locate: int, stock: bytes, topics) -> None:
         """From here on this code is that stock; its topics are ids of the sink, `NO_TOPIC` or `REFUSED`, as `SCHEMAS`."""
@@ -268,6 +279,7 @@ cdef class Itch(Outbox):
         cdef itch_symbol* symbol
         self.empty()
         self.sequence = sequence
+        self.recv = self.received if self.received else self.ts
         if n == 0:
             return self._refuse(BAD_LENGTH, 0)
         kind = message[0]
@@ -297,10 +309,12 @@ cdef class Itch(Outbox):
         if time >= DAY_NS:
             self._refuse(BAD_TIME, locate)
             time = self.time
-        elif time < self.time:
+        elif time < self.time and not self.snapshot:
             self._refuse(BAD_BACKWARDS, locate)
         self.time = time
         self.ts = self.midnight + time
+        if not self.received:
+            self.recv = self.ts
         if symbol.fresh:
             symbol.fresh = False
             self._introduce(locate)
@@ -356,7 +370,32 @@ cdef class Itch(Outbox):
     cdef void lost(self) noexcept nogil:
         cdef uint32_t i
         for i in range(1, LOCATES):
-            self.symbols[i].bad = True
+            if not self.symbols[i].bad:
+                self.symbols[i].bad = self.symbols[i].untold = True
+        self.telling = 1
+
+    cdef void complete(self) noexcept nogil:
+        cdef uint32_t i
+        self.snapshot = False
+        self.time = 0
+        for i in range(1, LOCATES):
+            self.symbols[i].untold = True
+        self.telling = 1
+
+    cdef bint tell(self) noexcept nogil:
+        cdef itch_symbol* symbol
+        self.empty()
+        self.recv = self.received if self.received else self.ts
+        while 0 < self.telling < LOCATES:
+            symbol = &self.symbols[self.telling]
+            if symbol.untold and symbol.stock and not symbol.left_out:
+                self._tell_doubt(self.telling)
+            symbol.untold = False
+            self.telling += 1
+            if self.count:
+                return True
+        self.telling = 0
+        return False
 
     cdef int _refuse(self, int why, uint32_t locate) noexcept nogil:
         self.rejected[why] += 1
@@ -370,15 +409,14 @@ cdef class Itch(Outbox):
             return
         symbol.bad = True
         if symbol.stock and not symbol.left_out:
-            self._tell_quote(locate, c"N", c"N", TC_UNDEF_PRICE, 0)
-            self._tell_book(locate, c"N", c"N", TC_UNDEF_PRICE, 0, 0)
+            self._tell_doubt(locate)
 
     cdef void _introduce(self, uint32_t locate) noexcept nogil:
         """What was said of this stock on an earlier day holds no longer; what rests begins with a Clear in any case."""
         if self.symbols[locate].left_out or locate == 0:
             return
         self._tell_order(locate, c"R", c"N", 0, TC_UNDEF_PRICE, 0, True)
-        if self.again or self.symbols[locate].bad:
+        if not self.snapshot and (self.again or self.symbols[locate].bad):
             self._tell_quote(locate, c"R", c"N", TC_UNDEF_PRICE, 0)
             self._tell_book(locate, c"R", c"N", TC_UNDEF_PRICE, 0, 0)
 
@@ -631,7 +669,8 @@ cdef class Itch(Outbox):
         cdef int n = 8
         definition.instrument_id = locate
         definition.publisher_id = self.publisher
-        definition.ts_event = definition.ts_recv = self.ts
+        definition.ts_event = self.ts
+        definition.ts_recv = self.recv
         definition.raw_instrument_id = locate
         definition.min_lot_size_round_lot = <int>min(tc_be32(m.round_lot), <uint32_t>0x7FFFFFFF)
         definition.security_update_action = c"M" if symbol.defined else c"A"
@@ -648,24 +687,33 @@ cdef class Itch(Outbox):
 
     # --- records ----------------------------------------------------------------------------------------------------
 
+    cdef uint8_t _flags(self, uint32_t locate, bint last) noexcept nogil:
+        return (FLAG_LAST if last else 0) | (FLAG_BAD if self.symbols[locate].bad else 0) | (FLAG_SNAPSHOT if self.snapshot else 0)
+
+    cdef void _fill(self, tc_trade* head, uint32_t locate, char action, char side, int64_t price, uint32_t size) noexcept nogil:
+        """What trades, quotes and books begin with."""
+        head.publisher_id = self.publisher
+        head.instrument_id = locate
+        head.ts_event = self.ts
+        head.ts_recv = self.recv
+        head.price = price
+        head.size = size
+        head.action = action
+        head.side = side
+        head.flags = self._flags(locate, True)
+        head.sequence = self.sequence
+
     cdef void _tell_trade(self, uint32_t locate, char action, char side, int64_t price, uint32_t size, uint32_t sequence) noexcept nogil:
-        cdef tc_trade* trade = &self.trade
-        trade.publisher_id = self.publisher
-        trade.instrument_id = locate
-        trade.ts_event = trade.ts_recv = self.ts
-        trade.price = price
-        trade.size = size
-        trade.action = action
-        trade.side = side
-        trade.flags = FLAG_LAST | (FLAG_BAD if self.symbols[locate].bad else 0)
-        trade.sequence = sequence
-        self.put(self.symbols[locate].topics[WANT_TRADE], TC_SCHEMA_TRADE, trade, sizeof(tc_trade))
+        self._fill(&self.trade, locate, action, side, price, size)
+        self.trade.sequence = sequence
+        self.put(self.symbols[locate].topics[WANT_TRADE], TC_SCHEMA_TRADE, &self.trade, sizeof(tc_trade))
 
     cdef void _tell_status(self, uint32_t locate, int action, int reason, char trading, char quoting) noexcept nogil:
         cdef tc_status* status = &self.status
         status.publisher_id = self.publisher
         status.instrument_id = locate
-        status.ts_event = status.ts_recv = self.ts
+        status.ts_event = self.ts
+        status.ts_recv = self.recv
         status.action = action
         status.reason = reason
         status.is_trading = trading
@@ -682,11 +730,12 @@ cdef class Itch(Outbox):
             return
         order.publisher_id = self.publisher
         order.instrument_id = locate
-        order.ts_event = order.ts_recv = self.ts
+        order.ts_event = self.ts
+        order.ts_recv = self.recv
         order.order_id = reference
         order.price = price
         order.size = size
-        order.flags = (FLAG_LAST if last else 0) | (FLAG_BAD if self.symbols[locate].bad else 0)
+        order.flags = self._flags(locate, last)
         order.action = action
         order.side = side
         order.sequence = self.sequence
@@ -699,15 +748,7 @@ cdef class Itch(Outbox):
         quote = self.next_quote()
         if quote is NULL:
             return
-        quote.publisher_id = self.publisher
-        quote.instrument_id = locate
-        quote.ts_event = quote.ts_recv = self.ts
-        quote.price = price
-        quote.size = size
-        quote.action = action
-        quote.side = side
-        quote.flags = FLAG_LAST | (FLAG_BAD if self.symbols[locate].bad else 0)
-        quote.sequence = self.sequence
+        self._fill(<tc_trade*>quote, locate, action, side, price, size)
         self._level(locate, 0, <tc_level*>&quote.bid_px)
         self.put(self.symbols[locate].topics[WANT_QUOTE], TC_SCHEMA_QUOTE, quote, sizeof(tc_quote))
 
@@ -719,23 +760,23 @@ cdef class Itch(Outbox):
         book = self.next_book()
         if book is NULL:
             return
-        book.publisher_id = self.publisher
-        book.instrument_id = locate
-        book.ts_event = book.ts_recv = self.ts
-        book.price = price
-        book.size = size
-        book.action = action
-        book.side = side
-        book.flags = FLAG_LAST | (FLAG_BAD if self.symbols[locate].bad else 0)
+        self._fill(<tc_trade*>book, locate, action, side, price, size)
         book.depth = <uint8_t>depth
-        book.sequence = self.sequence
         for i in range(TC_BOOK_LEVELS):
             self._level(locate, i, &book.levels[i])
         self.put(self.symbols[locate].topics[WANT_BOOK], TC_SCHEMA_BOOK, book, sizeof(tc_book))
 
+    cdef void _tell_doubt(self, uint32_t locate) noexcept nogil:
+        """The book as it is, for what is thought of it: its flags."""
+        self._tell_quote(locate, c"N", c"N", TC_UNDEF_PRICE, 0)
+        self._tell_book(locate, c"N", c"N", TC_UNDEF_PRICE, 0, 0)
+
     cdef void _tell_change(self, uint32_t side, const itch_side* before, char action, int64_t price, uint32_t size, int64_t depth) noexcept nogil:
         """An order came or went `depth` levels from the best: what changes by it?"""
-        cdef itch_side now = self._best(side)
+        cdef itch_side now
+        if self.snapshot:
+            return
+        now = self._best(side)
         if now.there != before.there or now.key != before.key or now.size != before.size:
             self._tell_quote(side >> 1, action, _side(side), price, size)
         if depth < TC_BOOK_LEVELS or before.count == TC_UNDEF_ORDER_SIZE:

@@ -1,17 +1,21 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True, freethreading_compatible=False
-"""A stream of ITCH messages, each with its length in two bytes before it (Nasdaq's BinaryFILE), onto a sink, each message's
-records when it is due (schedule.pxd).
+"""ITCH messages in a row, each with its length in two bytes before it, onto a sink, each message's records when it is due
+(schedule.pxd).
 
-A length that is damaged would make noise of everything behind it. So where a message is none that is known, the one after
-it, or after others of its type and length, must be known; else the next place is searched where two known ones lie one
-behind the other. What lies between is lost, which is counted, and every book may be wrong from there on.
+Nasdaq's files (BinaryFILE) are such a row, and so are the blocks of MoldUDP64 packets behind each other. In a file a length
+that is damaged would make noise of everything behind it. So where a message is none that is known, the one after it, or
+after others of its type and length, must be known; else the next place is searched where two known ones lie one behind the
+other. What lies between is lost, which is counted, and every book may be wrong from there on. Packets have sound lengths;
+whoever takes them in says which numbers are missing.
 """
 
-from libc.string cimport memmove
+from libc.math cimport INFINITY
+from libc.string cimport memcpy, memmove
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
 
 from feed.normalize.itch cimport ITCH_NAME
+from feed.metrics.histogram cimport tc_histogram_record_n
 from feed.normalize.schedule cimport schedule_again, schedule_due, schedule_speed, schedule_start
 
 from enum import IntEnum
@@ -24,6 +28,7 @@ cdef extern from "feed/normalize/itch.h" nogil:
 cdef enum:
     TIME_AT = 5
     HEAD_BYTES = 11
+    SNAPSHOT_END_BYTES = 21       # G and the number of the next message, in ASCII: GLIMPSE 5.0
     AHEAD = 640                   # bytes in front of the message that is dealt with for which memory is called for
     NEAR = 320
     UNKNOWN_MAX = 64              # unknown messages of one type behind each other before that is taken for damage
@@ -45,22 +50,38 @@ class Want(IntEnum):
     BYTES = WANT_BYTES
     NAME = WANT_NAME
     ROOM = WANT_ROOM
+    LIVE = WANT_LIVE
 
 
 cdef class ItchFrames:
     """
     :param itch: what turns the messages into records.
     :param speed: how many times faster than recorded; infinite is as fast as possible, and then the sink stamps ts_in.
+    :param packets: the bytes come in packets, so that their lengths are sound; and every message has a number, empty ones
+        too.
+    :param venue: takes the time from each record's ts_event to its ts_recv, where :meth:`pour` is told that.
     """
 
-    def __cinit__(self, Itch itch not None, speed: float, buffer_bytes: int = BUFFER_BYTES):
+    def __cinit__(
+        self,
+        Itch itch not None,
+        speed: float = INFINITY,
+        buffer_bytes: int = BUFFER_BYTES,
+        *,
+        packets: bool = False,
+        Histogram venue = None,
+    ):
         self.itch = itch
         self._buffer = bytearray(max(BUFFER_BYTES_MIN, buffer_bytes))
+        self.capacity = len(self._buffer)
         self.bytes = <uint8_t*>PyByteArray_AS_STRING(self._buffer)
+        self.packets = packets
+        self._venue = venue
         schedule_speed(&self.times, speed)
 
-    def begin(self, pause_ns: int = 0, *, again: bool = False) -> None:
+    def begin(self, pause_ns: int = 0, *, again: bool = False, packets: bool = False) -> None:
         """Another file. With `again` a second pass, due `pause_ns` after the last message of the first."""
+        self.packets = packets
         self.at = self.end = self.ahead = self.near = 0
         self.step = 0
         self.offset = 0
@@ -71,14 +92,21 @@ cdef class ItchFrames:
 
     def space(self) -> memoryview:
         """Room for more bytes."""
-        memmove(self.bytes, self.bytes + self.at, self.end - self.at)
-        self.end -= self.at
-        self.at = self.ahead = self.near = 0
+        self._gather()
         return memoryview(self._buffer)[self.end :]
 
     def filled(self, n: int) -> None:
         """`n` bytes were written to :meth:`space`."""
         self.end += n
+
+    def number(self, sequence: int) -> None:
+        """The next message has this number."""
+        self.messages = sequence - 1
+
+    def skip(self, sequence: int) -> None:
+        """All before this number that were not dealt with are lost. To be called with no byte left."""
+        self.messages = sequence - 1
+        self.itch.lost()
 
     def finish(self) -> None:
         """The file has no more bytes."""
@@ -89,10 +117,19 @@ cdef class ItchFrames:
         """Bytes that are still to be read."""
         return self.end - self.at
 
-    def pour(self, Sink sink not None, limit: int, now_ns: int) -> int:
-        """Append up to `limit` records that are due at `now_ns`; `want` then says why it was not more."""
+    @property
+    def dealt(self) -> bool:
+        """Is all dealt with that came, and are its records in the sink?"""
+        return self.end == self.at and self.itch.given >= self.itch.count and self.itch.telling == 0
+
+    def pour(self, Sink sink not None, limit: int, now_ns: int, received_ns: int = 0) -> int:
+        """Append up to `limit` records that are due at `now_ns`; `want` then says why it was not more.
+
+        `received_ns`: when the bytes came, for live ones: ts_in and ts_recv. 0: not known.
+        """
         cdef int64_t n, most = limit
         cdef uint64_t now = now_ns
+        self.itch.received = received_ns
         with nogil:
             n = self.run(sink, most, now)
         return n
@@ -102,27 +139,54 @@ cdef class ItchFrames:
         with nogil:
             sink.flush()
 
+    @property
+    def live_from(self) -> int:
+        """The number that the end of a snapshot gave for the next message; 0: none that is one."""
+        text = (<const char*>self.number_text)[: sizeof(self.number_text)].strip(b" ")
+        return int(text) if text.isdigit() else 0
+
     def take_losses(self) -> int:
         """How often the place where messages begin was lost since the last call."""
         n, self.losses = self.losses, 0
         return n
 
+    cdef bint push(self, const uint8_t* blocks, size_t nbytes) noexcept nogil:
+        if self.capacity - self.end < nbytes:
+            self._gather()
+            if self.capacity - self.end < nbytes:
+                return False
+        memcpy(self.bytes + self.end, blocks, nbytes)
+        self.end += nbytes
+        return True
+
+    cdef void _gather(self) noexcept nogil:
+        """Move what is left to the beginning."""
+        memmove(self.bytes, self.bytes + self.at, self.end - self.at)
+        self.end -= self.at
+        self.at = self.ahead = self.near = 0
+
     # --- the loop ---------------------------------------------------------------------------------------------------
 
     cdef int64_t run(self, Sink sink, int64_t limit, uint64_t now_ns) noexcept nogil:
         cdef int64_t n = 0
+        cdef int64_t given
         cdef uint64_t due = 0, time
         self.want = WANT_NOTHING
         self.due_ns = 0
         while True:
             if self.itch.given < self.itch.count:
-                n += self.itch.deliver(sink, self.times.last_due if self.times.paced else 0, limit - n)
+                given = self.itch.deliver(sink, self.times.last_due if self.times.paced else self.itch.received, limit - n)
+                n += given
+                if self._venue is not None and self.itch.received and given and not self.itch.snapshot and not self.itch.telling:
+                    tc_histogram_record_n(self._venue.h, <int64_t>(self.itch.received - self.itch.ts), <uint64_t>given)
                 if self.itch.given < self.itch.count:
                     if n < limit:
                         self.want = WANT_ROOM
                     return n
             if n >= limit:
                 return n
+            if self.itch.telling and self.itch.tell():
+                continue
             if self.step == 0:
                 self.step = self._frame()
                 if self.step == 0:
@@ -137,15 +201,30 @@ cdef class ItchFrames:
                     self.due_ns = due
                     return n
             self._call()
-            if self.step > 2:
-                if self.itch.apply(self.bytes + self.at + 2, <uint32_t>self.step - 2, self.messages + 1) == ITCH_NAME:
+            if self.itch.snapshot and self._ends_snapshot():
+                self.itch.complete()
+                self.want = WANT_LIVE
+            elif self.step > 2:
+                if self.itch.apply(self.bytes + self.at + 2, <uint32_t>self.step - 2, <uint32_t>(self.messages + 1)) == ITCH_NAME:
                     self.want = WANT_NAME
                     return n
+                self.messages += 1
+            elif self.packets:
                 self.messages += 1
             self.times.last_due = due if self.times.paced else now_ns
             self.at += self.step
             self.offset += self.step
             self.step = 0
+            if self.want == WANT_LIVE:
+                return n
+
+    cdef bint _ends_snapshot(self) noexcept nogil:
+        """Is the next message the one behind a snapshot? Then `live_from` is what it says."""
+        cdef const uint8_t* message = self.bytes + self.at + 2
+        if self.step != 2 + SNAPSHOT_END_BYTES or message[0] != c"G":
+            return False
+        memcpy(self.number_text, message + 1, sizeof(self.number_text))
+        return True
 
     cdef void _call(self) noexcept nogil:
         """Call for the memory of the messages to come, so that it is there by then."""
@@ -180,6 +259,12 @@ cdef class ItchFrames:
         cdef size_t left
         cdef uint32_t length
         cdef int follows
+        if self.packets:
+            left = self.end - self.at
+            if left < 2:
+                return 0
+            length = tc_be16(self.bytes + self.at)
+            return 2 + length if 2 + length <= left else 0
         while True:
             left = self.end - self.at
             if left < 2:

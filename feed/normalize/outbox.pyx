@@ -4,7 +4,10 @@
 A message is dealt with at once and as a whole; a sink may be full in the midst of its records. So they wait here.
 """
 
+from libc.stdint cimport uint8_t
 from libc.string cimport memset
+
+from feed.wire.records cimport tc_record_header
 
 
 cdef class Outbox:
@@ -37,34 +40,13 @@ cdef class Outbox:
         self.count += 1
 
     cdef tc_quote* next_quote(self) noexcept nogil:
-        cdef tc_quote* quote = &self.quotes[self.quotes_n]
-        if self.quotes_n == OUTBOX_EACH:
-            return NULL
-        self.quotes_n += 1
-        memset(quote, 0, sizeof(tc_quote))
-        quote.length = sizeof(tc_quote) // 4
-        quote.rtype = 1
-        return quote
+        return <tc_quote*>_next(self.quotes, &self.quotes_n, sizeof(tc_quote), 1)
 
     cdef tc_book* next_book(self) noexcept nogil:
-        cdef tc_book* book = &self.books[self.books_n]
-        if self.books_n == OUTBOX_EACH:
-            return NULL
-        self.books_n += 1
-        memset(book, 0, sizeof(tc_book))
-        book.length = sizeof(tc_book) // 4
-        book.rtype = 10
-        return book
+        return <tc_book*>_next(self.books, &self.books_n, sizeof(tc_book), 10)
 
     cdef tc_order* next_order(self) noexcept nogil:
-        cdef tc_order* order = &self.orders[self.orders_n]
-        if self.orders_n == OUTBOX_EACH:
-            return NULL
-        self.orders_n += 1
-        memset(order, 0, sizeof(tc_order))
-        order.length = sizeof(tc_order) // 4
-        order.rtype = 160
-        return order
+        return <tc_order*>_next(self.orders, &self.orders_n, sizeof(tc_order), 160)
 
     cdef int64_t deliver(self, Sink sink, uint64_t ts_in, int64_t limit) noexcept nogil:
         cdef int64_t n = 0
@@ -77,3 +59,14 @@ cdef class Outbox:
             self.given += 1
             n += 1
         return n
+
+
+cdef inline void* _next(void* records, uint32_t* n, size_t nbytes, uint8_t rtype) noexcept nogil:
+    cdef tc_record_header* record = <tc_record_header*>(<uint8_t*>records + n[0] * nbytes)
+    if n[0] == OUTBOX_EACH:
+        return NULL
+    n[0] += 1
+    memset(record, 0, nbytes)
+    record.length = <uint8_t>(nbytes // 4)
+    record.rtype = rtype
+    return record

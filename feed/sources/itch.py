@@ -1,10 +1,12 @@
 """The source of Nasdaq's TotalView-ITCH 5.0 files: days of one market, order by order, as quotes, trades and statuses.
 
-Files hold messages with their length before them, plain or gzip, and are played in the order given; one of another day
-begins with empty books. The day is what the name says (01302020.NASDAQ_ITCH50), else ``config.date``; its midnight in
-New York makes ts_event. A message's ts_in is the time it was due; at speed ``max`` nothing is ever due, and ts_in is
-when it came. What cannot be is counted by reason (:mod:`feed.normalize.itch`), as ``lost_framing`` where a stretch of a
-file is damaged. A file that breaks off gives all whole messages before that place, then ends; the next goes on.
+Files hold messages with their length before them, or are captures of the network (pcap, pcapng) with MoldUDP64 in them
+(itch_packets.py); plain or gzip; and are played in the order given; one of another day begins with empty books. The day
+is what the name says (01302020.NASDAQ_ITCH50), else ``config.date``; its midnight in New York makes ts_event. A
+message's ts_in is the time it was due; at speed ``max`` nothing is ever due, and ts_in is when it came. What cannot be
+is counted by reason (:mod:`feed.normalize.itch`), as ``lost_framing`` where a stretch of a file is damaged,
+``lost_messages`` where a capture lacks some. A file that breaks off gives all whole messages before that place, then
+ends; the next goes on.
 """
 
 from __future__ import annotations
@@ -15,15 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feed.clock import now_ns
-from feed.errors import ConfigError, LogSpace, SourceError, SymbolError
-from feed.normalize.itch import NO_TOPIC, REFUSED, SCHEMAS, Itch
-from feed.normalize.itch_frames import ItchFrames, Want
+from feed.errors import ConfigError, SourceError
+from feed.normalize.itch_frames import Want
+from feed.sources.itch_books import ItchBooks
 from feed.sources.itch_file import ItchFile
+from feed.sources.itch_packets import ItchPackets, is_capture
 from feed.sources.pacing import PASS_NS, Rate, sleep_until_due
-from feed.sources.source import Tally
-from feed.trading_day import date_of_name, midnight_ns
-from feed.wire.records import BY_ID
-from feed.wire.topics import Pattern, check_symbol
+from feed.trading_day import date_of_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,13 +32,10 @@ if TYPE_CHECKING:
     from feed.log.sink import Sink
     from feed.metrics.counters import Counters
 
-__all__ = ["ON_REQUEST", "ItchDays"]
-
-ON_REQUEST = ("book", "order")
-"""Schemas that only come when ``schemas`` names them."""
+__all__ = ["ItchDays"]
 
 _ERRANDS_PER_POLL = 256
-"""Buffers filled and stocks named: bounds a poll where ticks are few among much else."""
+"""Buffers filled: bounds a poll where ticks are few among much else."""
 
 
 class ItchDays:
@@ -55,21 +52,18 @@ class ItchDays:
         self.name = name
         self.errors: list[SourceError] = []
         self.finished = False
-        self._sink = sink
         self._clock = clock
-        self._tally = Tally(counters, name)
         self._config = config
-        wanted = set(config.schemas) or set(SCHEMAS).difference(ON_REQUEST)
-        self._schemas = [word if word in wanted else None for word in SCHEMAS]
-        self._patterns = [Pattern(text) for text in config.symbols]
-        self._itch = Itch(config.market)
-        self._frames = ItchFrames(self._itch, config.factor)
+        self._books = ItchBooks(name, config, sink, counters, speed=config.factor)
+        self._frames = self._books.frames
         self._files = [(self._file(Path(path)), self._day(Path(path))) for path in config.files]
-        self._stocks: dict[str, int] = {}
+        self._packets = ItchPackets(self._books, config.groups)
+        self._open: ItchFile | ItchPackets | None = None
+        """What is read from; None: the file at hand is still to be opened."""
         self._at = -1
         self._ended = False
         self._today: datetime.date | None = None
-        self._done = self._pass_done = 0
+        self._pass_done = 0
         self._rate = Rate(clock)
         self._next_file()
 
@@ -84,25 +78,15 @@ class ItchDays:
         for _ in range(_ERRANDS_PER_POLL):
             if self.finished:
                 break
-            n = self._frames.pour(self._sink, limit - done, now)
-            done += n
-            self._pass_done += n
-            match self._frames.want:
-                case Want.BYTES:
-                    self._read()
-                case Want.NAME:
-                    self._name(*self._itch.waiting)
-                case _:
-                    break
-        if done:
-            self._frames.flush(self._sink)
-            self._done += done
-            for schema_id, n in self._itch.take_ticks():
-                self._tally.ticks(BY_ID[schema_id].word, n)
-        for reason, n in self._itch.take_rejected():
-            self._tally.rejected(reason, n)
+            done += self._books.pour(limit - done, now)
+            if self._frames.want == Want.BYTES:
+                self._read()
+            elif self._frames.want != Want.NAME:
+                break
+        self._pass_done += done
+        self._books.settle(done)
         if lost := self._frames.take_losses():
-            self._tally.rejected("lost_framing", lost)
+            self._books.tally.rejected("lost_framing", lost)
         return done
 
     def due_ns(self) -> int:
@@ -112,73 +96,66 @@ class ItchDays:
         sleep_until_due(self._frames.due_ns, self._clock(), timeout_ns, full=self._frames.want == Want.ROOM)
 
     def progress(self) -> str:
-        rate = self._rate.look(self._done)
-        file = self._files[min(self._at, len(self._files) - 1)][0]
-        share = 100 * file.read_bytes / max(1, file.file_bytes)
+        rate = self._rate.look(self._books.done)
+        path = self._files[min(self._at, len(self._files) - 1)][0]
+        share = 100.0 if self.finished else 0.0
+        if self._open is not None:
+            share = 100 * self._open.read_bytes / max(1, self._open.file_bytes)
+        itch = self._books.itch
         return (
-            f"{self._done:,} records of {self._frames.messages:,} messages, {share:.1f} % of {file.path}, "
-            f"{rate:,.0f}/s, {self._itch.resting.orders:,} orders rest, {self._itch.memory_bytes >> 20:,} MiB"
+            f"{self._books.done:,} records of {self._frames.messages:,} messages, {share:.1f} % of {path}, "
+            f"{rate:,.0f}/s, {itch.resting.orders:,} orders rest, {itch.memory_bytes >> 20:,} MiB"
         )
 
     def close(self) -> None:
-        for file, _ in self._files:
-            file.close()
+        if self._open is not None:
+            self._open.close()
 
     # --- errands of the frames --------------------------------------------------------------------------------------
 
     def _read(self) -> None:
         """More bytes of the file; at its end, the next one."""
-        file = self._files[self._at][0]
         try:
-            if not file.is_open:
-                file.open()
-            n = file.readinto(self._frames.space())
+            if self._open is None:
+                self._open = self._opened()
+            if isinstance(self._open, ItchPackets):
+                if not self._open.more(last=self._is_last_of_day()):
+                    self._end(None)
+                return
+            n = self._open.readinto(self._frames.space())
         except SourceError as error:
             self._end(error)
             return
+        path = self._files[self._at][0]
         if n:
             self._frames.filled(n)
         elif self._frames.left and not self._ended:
             self._ended = True
             self._frames.finish()  # what is left may be understood now that nothing follows it
         elif self._frames.left:
-            where = f"{file.path}, byte {self._frames.offset}"
+            where = f"{path}, byte {self._frames.offset}"
             self._end(SourceError("the file ends within a message", found=f"{self._frames.left} bytes", where=where))
         else:
             self._end(None)
 
-    def _name(self, locate: int, stock: bytes) -> None:
-        symbol = self._symbol(locate, stock)
-        other = self._stocks.setdefault(symbol, locate)
-        wanted = locate == 0 or not self._patterns or any(pattern.matches(symbol) for pattern in self._patterns)
-        if not wanted or other != locate:  # two books in one topic would mix
-            self._itch.leave_out(locate, stock)
-            if other != locate:
-                self._tally.rejected("wrong_symbol", 1)
-            return
-        self._itch.bind(locate, stock, [self._topic(word, symbol, locate) for word in self._schemas])
-
-    def _topic(self, word: str | None, symbol: str, locate: int) -> int:
-        if word is None or (locate == 0 and word != "status"):
-            return NO_TOPIC
-        try:
-            return self._sink.topic(word, symbol)
-        except LogSpace:
-            return REFUSED
-
-    def _symbol(self, locate: int, stock: bytes) -> str:
-        try:
-            return check_symbol(stock.decode("latin-1").rstrip(" "))
-        except SymbolError:
-            return f"#{locate}"
-
     def _end(self, why: SourceError | None) -> None:
         if why is not None:
             self.errors.append(why)
-        self._files[self._at][0].close()
+        self.close()
+        self._open = None
         self._next_file()
 
     # --- files and passes -------------------------------------------------------------------------------------------
+
+    def _opened(self) -> ItchFile | ItchPackets:
+        path, day = self._files[self._at]
+        if is_capture(path):
+            self._packets.open(path, day)
+            self._frames.begin(packets=True)
+            return self._packets
+        file = ItchFile(path)
+        file.open()
+        return file
 
     def _next_file(self) -> None:
         self._at += 1
@@ -191,21 +168,24 @@ class ItchDays:
         elif self._config.loop and self._pass_done and not self.errors:
             self._at = self._pass_done = 0
             self._frames.begin(0 if math.isinf(self._config.factor) else PASS_NS, again=True)
+            self._packets = ItchPackets(self._books, self._config.groups)
             self._begin(self._files[0][1])
         else:
             self.finished = True
 
+    def _is_last_of_day(self) -> bool:
+        return self._at + 1 == len(self._files) or self._files[self._at + 1][1] != self._files[self._at][1]
+
     def _begin(self, day: datetime.date) -> None:
         self._today = day
-        self._stocks.clear()
-        self._itch.begin(midnight_ns(day))
+        self._books.begin(day)
 
-    def _file(self, path: Path) -> ItchFile:
+    def _file(self, path: Path) -> Path:
         if not path.is_file():
             raise ConfigError(
                 "there is no such file", found=str(path), where=f"source.{self.name}.files", remedy="Name ITCH files"
             )
-        return ItchFile(path)
+        return path
 
     def _day(self, path: Path) -> datetime.date:
         day = date_of_name(path.name)

@@ -10,12 +10,13 @@ from feed.clock import sleep_until_ns
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PASS_NS", "Rate", "pause_ns", "sleep_full", "sleep_until_due"]
+__all__ = ["PASS_NS", "Backoff", "Rate", "pause_ns", "sleep_full", "sleep_until_due"]
 
 PASS_NS: Final = 1_000_000_000
 """How long a pass of a loop takes where its records do not say, ns."""
 
 _FULL_SLEEP_NS = 20_000
+_BACKOFF_NS = 30_000_000_000
 
 
 def sleep_full(now_ns: int, timeout_ns: int) -> None:
@@ -51,3 +52,22 @@ class Rate:
         now, (then, before) = self._clock(), self._shown
         self._shown = (now, done)
         return (done - before) * 1e9 / max(1, now - then)
+
+
+class Backoff:
+    """How long to wait before the next attempt: twice as long after each that failed, up to 30 s, and of that between
+    half and all, by `chance` (0 to 1), so that many who were cut off at once do not come back at once."""
+
+    def __init__(self, first_ns: int, chance: Callable[[], float]) -> None:
+        self._first_ns = first_ns
+        self._chance = chance
+        self._next_ns = first_ns
+
+    def failed(self, *, hopeless: bool = False) -> int:
+        """ns until the next attempt; `hopeless`: nothing will be better soon."""
+        longest = _BACKOFF_NS if hopeless else self._next_ns
+        self._next_ns = min(2 * longest, _BACKOFF_NS)
+        return int(longest * (0.5 + 0.5 * self._chance()))
+
+    def succeeded(self) -> None:
+        self._next_ns = self._first_ns
