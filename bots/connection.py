@@ -398,7 +398,7 @@ class Connection:
             ask = ask or verdict.ask
             self._lose(verdict.stale(now_ns()))
             if verdict.state == "network cut" and self.link is not None:
-                ask = ask or self.route.distrust(self.link.transport, verdict.why)
+                ask = self.route.distrust(self.link.transport, verdict.why) or ask
         # Only the directory tells a clock that was set back (a new epoch that looks older) from stragglers.
         ask = ask or self.delivery.outdated != self._outdated
         if ask and self._control is not None and now >= self._try_at_ns:

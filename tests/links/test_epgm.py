@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 
 from tests.e2e import processes
-from tests.e2e.processes import COLLECTOR, Bot, Process, Stage
+from tests.e2e.processes import COLLECTOR, Bot, Process, Stage, wait_for
 
 from .hosts import FEED_ADDRESS, Hosts, hosts
 
@@ -58,9 +59,9 @@ def bot(stage: Stage, net: Hosts, number: int, transport: str, *more: str) -> Bo
 def test_over_bad_cables_nothing_is_missing_and_nothing_comes_twice(stage: Stage, net: Hosts) -> None:
     links = [net.worsen(number, seed=number) for number in range(2)]
     for link in links:
-        link.treat(drop=0.01, double=0.01, swap=0.01)
-    ticks = 12_000
-    feed(stage, net, source__sim__rate=4000, source__sim__ticks=ticks)
+        link.treat(drop=0.03, double=0.03, swap=0.03)
+    ticks = 20_000
+    feed(stage, net, source__sim__rate=5000, source__sim__ticks=ticks)
     bots = [bot(stage, net, number, "epgm", "--start", "begin") for number in range(2)]
     for each in bots:
         each.reaches(ticks)
@@ -72,3 +73,51 @@ def test_over_bad_cables_nothing_is_missing_and_nothing_comes_twice(stage: Stage
     for link in links:
         figures = link.close()
         assert min(figures["dropped"], figures["doubled"], figures["swapped"]) > 0
+
+
+def test_a_publisher_that_dies_goes_on_where_it_was_and_is_counted(stage: Stage, net: Hosts) -> None:
+    feed(stage, net, source__sim__rate=2000, source__sim__ticks=12_000)
+    one = bot(stage, net, 0, "epgm", "--start", "begin")
+    one.reaches(3000)
+    stage.kill_agent("publish.mc")
+    assert stage.agent("publish.mc")["restarts"] == 1
+    one.reaches(12_000)
+    got = one.collected
+    assert got.ticks == stage.log()
+    assert got.gaps == []
+
+
+def transport_of(stage: Stage, net: Hosts, number: int) -> str | None:
+    """What the bot says that it takes ticks over, as control tells it."""
+    process = stage.within(net.feed.within, "bots", "lag", "--json", "--feed", CONTROL)
+    assert process.wait() == 0, process.said
+    said = {each["name"]: each["transport"] for each in orjson.loads(process.said)}
+    return said.get(f"bot{number}")
+
+
+def test_auto_takes_multicast_where_it_comes_through_and_says_where_not(stage: Stage, net: Hosts) -> None:
+    good, bad = net.worsen(0), net.worsen(1)
+    bad.treat(drop=1)
+    feed(stage, net, source__sim__rate=1000, source__sim__ticks=8000)
+    bots = [bot(stage, net, number, "auto", "--start", "begin") for number in range(2)]
+    for each in bots:
+        each.reaches(1000)
+    assert "no epgm, so tcp:" in bots[1].process.says("no epgm")
+    wait_for(lambda: [transport_of(stage, net, number) for number in range(2)] == ["epgm", "tcp"], "both to report")
+    assert "no epgm" not in bots[0].process.said
+
+    good.treat(drop=1)  # and multicast may end later
+    assert "no epgm, so tcp:" in bots[0].process.says("no epgm")
+    for each in bots:
+        each.reaches(8000)
+        got = each.collected
+        assert got.ticks == stage.log()
+        assert got.gaps == []
+
+
+def test_a_host_that_can_not_do_it_starts_nothing(stage: Stage, net: Hosts) -> None:
+    args = stage.feed_args("run", **{**SETTINGS, "publish__mc__endpoint": f"epgm://eth9;{GROUP}"})
+    process = stage.within(net.feed.within, *args)
+    assert process.wait() == 1
+    assert "publish.mc.endpoint: no such interface: expected eth0 (10.99.0.1), found 'eth9'" in process.said
+    assert stage.left() == []
