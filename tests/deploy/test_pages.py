@@ -19,7 +19,7 @@ DEPLOY = REPOSITORY / "deploy"
 README = (DEPLOY / "README.md").read_text()
 
 
-@pytest.mark.parametrize("page", ["README.md", "deploy/README.md", "bots/FROM_ZEROMQ.md"])
+@pytest.mark.parametrize("page", ["README.md", "deploy/README.md", "deploy/MULTICAST.md", "bots/FROM_ZEROMQ.md"])
 def test_every_link_leads_somewhere(page: str) -> None:
     at = REPOSITORY / page
     for target in re.findall(r"\]\(([^)#]+?)\)", re.sub(r"```.*?```", "", at.read_text(), flags=re.S)):
