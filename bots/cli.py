@@ -57,6 +57,7 @@ class Transport(StrEnum):
     shm = "shm"
     ipc = "ipc"
     tcp = "tcp"
+    mold = "mold"
     epgm = "epgm"
     pgm = "pgm"
 

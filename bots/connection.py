@@ -21,9 +21,9 @@ from bots.delivery import Delivery
 from bots.directory import ControlClient, Directory
 from bots.exporter import Exporter
 from bots.gap import EVERYTHING, Gap, Losses
+from bots.links.frames import FrameLink
 from bots.links.history import HistoryLink
 from bots.links.shm import ShmLink
-from bots.links.zmq import ZmqLink
 from bots.mending import Mender
 from bots.offset import Offset
 from bots.report import Reporter
@@ -91,6 +91,7 @@ class Connection:
         metrics_port: int | str | None = None,
     ) -> None:
         self.route = route
+        route.spin, route.in_order = spin, stream
         self.policies = policies
         self.delivery = Delivery(
             self,
@@ -413,7 +414,7 @@ class Connection:
             self._watch.heard(now - silent)
             return silent < self.route.heartbeat_ns
         frames, self._frames = self._frames, self.delivery.frames
-        if isinstance(self.link, ZmqLink) and self.link.signs != self._signs:
+        if isinstance(self.link, FrameLink) and self.link.signs != self._signs:
             self._signs = self.link.signs
             self._watch.heard(now)
             return True
@@ -557,7 +558,7 @@ class Connection:
 
     def _drop(self) -> None:
         if self._group is not None and self._group.share.ready:
-            self.route.left = None if isinstance(self.link, ZmqLink) else self._group.place
+            self.route.left = None if isinstance(self.link, FrameLink) else self._group.place
         elif isinstance(self.link, ShmLink):
             self.route.left = self.link.epoch, self.link.passed()
         elif isinstance(self.link, HistoryLink):
@@ -576,7 +577,7 @@ class Connection:
 
     def _prove(self, deadline_ns: int | None) -> str:
         """Wait until the subscription is in force; gives why it is not, after a heartbeat's time at most."""
-        if not isinstance(self.link, ZmqLink):
+        if not isinstance(self.link, FrameLink):
             return ""
         until_ns = monotonic_ns() + self.route.heartbeat_ns + LATE_NS
         if deadline_ns is not None:

@@ -149,13 +149,18 @@ class ControlClient:
         self.trips.put(sent_ns, received_ns, answered_ns, had_ns, monotonic_ns())
         return True
 
+    @property
+    def host(self) -> str:
+        """At which the control address is reached."""
+        return self.feed.partition("://")[2].rpartition(":")[0]
+
     def reach(self, endpoint: str) -> str:
         """`endpoint` with a host of ``*`` replaced by the host of the control address."""
         scheme, _, place = endpoint.partition("://")
         host, _, port = place.rpartition(":")
         if scheme != "tcp" or host != "*":
             return endpoint
-        return f"tcp://{self.feed.partition('://')[2].rpartition(':')[0]}:{port}"
+        return f"tcp://{self.host}:{port}"
 
     def ask(self, request: str, timeout: float, **fields: Any) -> dict[str, Any]:
         """One request's answer; raises ControlError after `timeout` seconds without one, or if it is refused."""

@@ -11,12 +11,15 @@ others: control ──history──▶ live; what lies between is a hole in each
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bots.history import ArchiveBlocks, ControlBlocks
+from bots.links.frames import FrameLink
 from bots.links.history import HistoryLink
+from bots.links.mold import MoldLink
 from bots.links.shm import ShmLink
 from bots.links.zmq import ZmqLink
 from feed.clock import boot_id, monotonic_ns
@@ -24,6 +27,7 @@ from feed.errors import ConfigError, ControlError, HostError, LogError, StoreErr
 from feed.log.place import directory as log_directory
 from feed.wire import pgm
 from feed.wire.frames import FLAG_REPLAYED
+from feed.wire.groups import parse_mold
 from feed.wire.interfaces import choose
 from feed.wire.records import BY_WORD
 
@@ -36,7 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TRANSPORTS", "Route", "Start"]
 
-MULTICAST = pgm.PGM
+MOLD = "mold"
+MULTICAST = (MOLD, *pgm.PGM)
 TRANSPORTS = ("auto", "shm", "ipc", "tcp", *MULTICAST)
 RESTART_NS = 3_000_000_000
 """How long `auto` waits for a log that was there before, rather than take tcp."""
@@ -52,8 +57,8 @@ log = logging.getLogger("bots")
 
 class Route:
     """Opens links. `left` says where the next one is to begin; `durable` bots finish an old epoch first. `next_seq` is
-    the feed's as of the directory followed last. `interface`: which one multicast comes in by, name or address; "": the
-    one that leads there.
+    the feed's as of the directory followed last. `interface`: which one multicast comes in by, name or address, or two
+    for two lines; "": the one that leads there. `spin` and `in_order` are how the bot takes its ticks.
 
     :raises ConfigError: `start` is none.
     :raises HostError: there is no such interface, or this Python does not have the transport.
@@ -88,9 +93,10 @@ class Route:
         self._interface = interface
         self._trying = ""  # multicast that `auto` has chosen
         self._untrusted: set[str] = set()
+        self.spin = self.in_order = False
         self._begin_at(start)
-        if interface:
-            choose(interface, "", where="interface")
+        for each in filter(None, interface.split(",")):
+            choose(each, "", where="interface", loopback=transport in ("auto", MOLD))
         if transport in pgm.PGM:
             pgm.require(pgm.Group(transport, "", "", 0), where="transport")
 
@@ -138,7 +144,7 @@ class Route:
                 return self.begin(shm, control)
         publisher, endpoint = self._choose(directory, control)
         self.heartbeat_ns = publisher.heartbeat_ns
-        if isinstance(link, ZmqLink) and link.endpoint == endpoint and same_epoch:
+        if isinstance(link, FrameLink) and link.endpoint == endpoint and same_epoch:
             return None
         if self.left is not None:
             return self._history(
@@ -157,10 +163,12 @@ class Route:
             publisher = directory.find(transport)
             if publisher is None or transport in self._untrusted:
                 continue
-            if publisher.window is None:
+            if transport not in MULTICAST:
                 return publisher, control.reach(publisher.endpoint)
             self._trying = transport if auto else ""
             try:
+                if publisher.window is None:
+                    return publisher, self._groups(publisher.endpoint, control.host)
                 return publisher, self._join(publisher.endpoint, publisher.window)
             except HostError as error:
                 if not self.distrust(transport, str(error)):
@@ -174,6 +182,27 @@ class Route:
         group = pgm.parse_group(endpoint)
         pgm.require(group, where=self._feed)
         return str(pgm.here(group.over(self._interface or group.interface), window, where=self._feed))
+
+    def _groups(self, endpoint: str, host: str) -> str:
+        """An endpoint of mold over interfaces of this host; `host` is where what did not come is asked for if the feed
+        does not say. Raises HostError.
+        """
+        address = parse_mold(endpoint, where=self._feed)
+        if self._interface:
+            address = address.over(self._interface.split(","))
+        for line in address.lines:
+            choose(line.interface, line.group, where=self._feed, loopback=True)
+        if address.requests.startswith("*:"):
+            address = replace(address, requests=host + address.requests[1:])
+        if self.in_order and len(address.shards.of_patterns(each.text for each in self.patterns)) > 1:
+            raise HostError(
+                "several groups have no order between them",
+                expected="one shard",
+                found=endpoint,
+                where=self._feed,
+                remedy='Take order="topic", fewer symbols, or another transport',
+            )
+        return str(address)
 
     def distrust(self, transport: str, why: str) -> bool:
         """Multicast does not come through here. True: it was `auto` that chose it, and takes tcp from now on."""
@@ -231,8 +260,10 @@ class Route:
             )
         return ShmLink(at, self._name)
 
-    def open_endpoint(self, endpoint: str, window: pgm.Window | None = None) -> ZmqLink:
+    def open_endpoint(self, endpoint: str, window: pgm.Window | None = None) -> FrameLink:
         """A link on a publisher; PGM's has a `window`, the usual one where nobody says. Raises HostError."""
+        if endpoint.startswith(f"{MOLD}://"):
+            return MoldLink(self._groups(endpoint, ""), [each.text for each in self.patterns], self.spin)
         if window is None and endpoint.partition("://")[0] in pgm.PGM:
             window = pgm.Window()
             endpoint = self._join(endpoint, window)

@@ -50,8 +50,9 @@ class Subscriber:
     :param schemas: topic words; None: all.
     :param feed: the feed's control address.
     :param transport: "auto" (shared memory on the feed's host, else multicast where the feed offers it and a heartbeat
-        proves that it comes through, else tcp), or "shm", "ipc", "tcp", "epgm", "pgm".
-    :param interface: which one multicast comes in by: its name or address; "": the one that leads to the group.
+        proves that it comes through, else tcp), or "shm", "ipc", "tcp", "mold", "epgm", "pgm".
+    :param interface: which one multicast comes in by: its name or address, "A,B" for two lines; "": the one that leads
+        to the group.
     :param order: "topic", or "stream": all topics in the order in which the feed had them. Over tcp and ipc a tick then
         waits for a later frame to prove its place, on a quiet feed for the next heartbeat.
     :param idle: "park" sleeps while nothing comes, "spin" burns a core for a microsecond less.
@@ -88,7 +89,7 @@ class Subscriber:
         schemas: Sequence[str] | None = None,
         *,
         feed: str = DEFAULT_FEED,
-        transport: Literal["auto", "shm", "ipc", "tcp", "epgm", "pgm"] = "auto",
+        transport: Literal["auto", "shm", "ipc", "tcp", "mold", "epgm", "pgm"] = "auto",
         interface: str = "",
         order: Literal["topic", "stream"] = "topic",
         idle: Literal["park", "spin"] = "park",

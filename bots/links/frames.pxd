@@ -12,6 +12,7 @@ cdef enum:
     TAKE_FRAME = 0          # a whole frame
     TAKE_NONE = 1           # nothing is waiting
     TAKE_CLOSED = 2         # nothing more will come
+    TAKE_PARSED = 3         # a whole frame, which is `frame` already
 
 ctypedef struct key_t:
     uint64_t hash
@@ -26,6 +27,7 @@ cdef class FrameLink(Link):
     cdef readonly uint64_t signs    # of life: heartbeats and records. Empty frames of topics are none, publishers send them unasked
     cdef uint64_t epoch, seq        # of the last heartbeat: everything below it was sent before
     cdef bint pending               # `frame` is of a TOPIC_NEW topic and comes again
+    cdef readonly str endpoint      # "" where there is none
     cdef readonly bint proved       # a heartbeat was heard: over ZeroMQ, every subscription is in force
     # --- topics seen: keys by index, and a hash table of 1 + index ---
     cdef key_t* keys

@@ -37,6 +37,7 @@ cdef class FrameLink(Link):
     """Frames in, runs out; take() is to be overridden."""
 
     def __cinit__(self, *args, **kwargs):
+        self.endpoint = ""
         self.slots = <uint32_t*>calloc(256, sizeof(uint32_t))
         self.slot_mask = 255
         if self.slots == NULL:
@@ -62,10 +63,10 @@ cdef class FrameLink(Link):
                 self.pending = False
             else:
                 i = self.take(&at, &nbytes)
-                if i != TAKE_FRAME:
+                if i != TAKE_FRAME and i != TAKE_PARSED:
                     return LINK_NONE if i == TAKE_NONE else LINK_CLOSED
                 self.frames += 1
-                if tc_wire_parse(at, nbytes, &self.frame) != 0:
+                if i == TAKE_FRAME and tc_wire_parse(at, nbytes, &self.frame) != 0:
                     self.malformed += 1
                     continue
             out.flags = self.frame.header.flags
@@ -103,6 +104,10 @@ cdef class FrameLink(Link):
             skipped += 1
             if skipped == SKIPS:
                 return LINK_SKIPPED
+
+    def prove(self, timeout_ns: int) -> bool:
+        """Wait until it is proved that what was asked for comes here, at most `timeout_ns`."""
+        return self.proved
 
     def passed(self, epoch: int = 0) -> int:
         return self.seq if epoch in (0, self.epoch) else 0

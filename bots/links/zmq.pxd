@@ -17,7 +17,6 @@ cdef class ZmqLink(FrameLink):
     cdef int receive_timeout_ms
     cdef int error                  # libzmq's errno once the socket is of no use
     cdef object _context, _socket, _monitor, _connected
-    cdef readonly str endpoint
 
     cdef bint _receive(self, zmq_msg_t* into, int flags) noexcept nogil
     cdef bint _take(self) noexcept nogil

@@ -4,8 +4,6 @@ from bots.links.frames import FrameLink
 from feed.wire.pgm import Window
 
 class ZmqLink(FrameLink):
-    endpoint: str
     def __init__(
         self, endpoint: str, prefixes: Iterable[bytes], hwm: int = 100_000, window: Window | None = None
     ) -> None: ...
-    def prove(self, timeout_ns: int) -> bool: ...

@@ -14,12 +14,14 @@ import pytest
 import zmq
 
 from bots import Gap, Subscriber, Tick
-from feed.config import PgmConfig, ZmqConfig
+from feed.config import MoldConfig, PgmConfig, ZmqConfig
 from feed.log.writer import LogWriter
 from feed.metrics.counters import Counters
+from feed.publish.mold import MoldPublisher
 from feed.publish.pgm import PgmPublisher
 from feed.publish.zmq import ZmqPublisher
 from feed.wire.records import BY_WORD
+from tests.e2e.processes import free_port
 from tests.turned import Pulse, Turned
 
 from .hosts import Hosts, hosts
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 20.0
 """How long anything may take before a test gives up: it bounds a hang, it is no requirement."""
 
-TRANSPORTS = ("shm", "ipc", "tcp", *(("epgm",) if zmq.has("pgm") else ()))
+TRANSPORTS = ("shm", "ipc", "tcp", "mold", *(("epgm",) if zmq.has("pgm") else ()))
 """PGM is not in the wheel of pyzmq: these tests run in .venv-pgm too, which has it (make test)."""
 
 GROUP = "epgm://239.192.0.1:5560"
@@ -38,12 +40,27 @@ GROUP = "epgm://239.192.0.1:5560"
 collect_ignore = [] if zmq.has("pgm") else ["test_epgm.py"]
 
 
+def group_of_ours() -> dict[str, str]:
+    """Settings of a mold publisher that no other test has at the time."""
+    port = free_port()
+    return {
+        "endpoint": f"mold://lo;239.193.{port >> 8}.{port & 255}:{port}",
+        "requests": f"127.0.0.1:{free_port()}",
+    }
+
+
 class Publisher(Turned):
     """A publisher in a thread."""
 
-    def __init__(self, name: str, config: ZmqConfig | PgmConfig, directory: Path, counters: Counters) -> None:
-        kind = PgmPublisher if isinstance(config, PgmConfig) else ZmqPublisher
-        agent = kind(name, config, directory, counters)
+    def __init__(
+        self, name: str, config: ZmqConfig | PgmConfig | MoldConfig, directory: Path, counters: Counters
+    ) -> None:
+        agent: ZmqPublisher | MoldPublisher
+        if isinstance(config, MoldConfig):
+            agent = MoldPublisher(name, config, directory, counters)
+        else:
+            kind = PgmPublisher if isinstance(config, PgmConfig) else ZmqPublisher
+            agent = kind(name, config, directory, counters)
         self.endpoint = agent.endpoint
         super().__init__(agent)
 
@@ -56,6 +73,7 @@ class LiveFeed:
 
     def __init__(self, root: Path, transport: str, log_bytes: int, net: Hosts | None = None) -> None:
         self.net = net
+        self.mold: dict[str, Any] = {}
         self.directory = root / "feed"
         self.transport = transport
         self.log_bytes = log_bytes
@@ -82,6 +100,12 @@ class LiveFeed:
             with self.net.feed.entered():
                 pgm = PgmConfig(endpoint=GROUP, **{"heartbeat": "50ms", **settings})
                 self.publisher = Publisher(name, pgm, self.directory, self.counters)
+            return
+        if self.transport == "mold":
+            self.mold = self.mold or group_of_ours()
+            mold = MoldConfig(**{"heartbeat": "50ms", **self.mold, **settings})
+            self.publisher = Publisher(name, mold, self.directory, self.counters)
+            self.endpoint = self.publisher.endpoint
             return
         endpoint = self.endpoint or ("tcp://127.0.0.1:0" if self.transport == "tcp" else f"ipc://{self.directory}/ipc")
         config = ZmqConfig(endpoint=endpoint, **{"heartbeat": "50ms", **settings})

@@ -1,0 +1,11 @@
+from collections.abc import Iterable
+
+from bots.links.frames import FrameLink
+
+class MoldLink(FrameLink):
+    foreign: int
+    requested: int
+    given_up: int
+    queued_ns_max: int
+    def __init__(self, endpoint: str, patterns: Iterable[str], spin: bool = False) -> None: ...
+    def line_counts(self) -> list[tuple[int, int, int]]: ...
