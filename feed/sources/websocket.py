@@ -30,6 +30,7 @@ import picows
 import uvloop
 from python_socks import ProxyError
 
+from feed.agent import SHARED_PARK_NS
 from feed.clock import now_ns
 from feed.config import duration_ns
 from feed.errors import SourceError
@@ -145,7 +146,7 @@ class WebsocketSource(ABC):
         self._tasks: set[asyncio.Task[None]] = set()
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._failure: BaseException | None = None
-        self._parked = False
+        self._until_landed = False
         self._hears = False
         self.waiting = False
         """Of a capture: never, as records go into the sink at once."""
@@ -246,8 +247,9 @@ class WebsocketSource(ABC):
         return 0
 
     def park(self, timeout_ns: int) -> None:
-        """Read what comes until something has come, at most `timeout_ns`."""
-        self._turn(timeout_ns / 1e9)
+        """Read what comes for `timeout_ns`. A park as short as that of an agent which shares its thread ends once
+        something has come: the others wait for it."""
+        self._turn(timeout_ns / 1e9, until_landed=timeout_ns <= SHARED_PARK_NS)
 
     def progress(self) -> str:
         rate = self._rate.look(self._counted)
@@ -283,19 +285,19 @@ class WebsocketSource(ABC):
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
-    def _turn(self, seconds: float) -> None:
-        """Turn the loop until something is in the sink, at most for so long."""
+    def _turn(self, seconds: float, *, until_landed: bool = False) -> None:
+        """Turn the loop for so long, or until something is in the sink."""
         if self._loop is None:
             self._loop = uvloop.new_event_loop()
             self._rest = Rest(self._settings.rest_url, Pace(self.ASKS_PER_S, self.ASKS_AT_ONCE), self._stale_s)
             self._connects = Pace(self.CONNECTS_PER_S, self.CONNECTS_AT_ONCE)
             self._task(self._watch())
             self._loop.call_soon(self._begin)
-        if self._failure is None and (seconds == 0 or self._records.done == self._counted):
-            self._parked = seconds > 0
-            alarm = self._loop.call_later(seconds, self._loop.stop) if self._parked else self._loop.stop()
+        if self._failure is None:
+            self._until_landed = until_landed
+            alarm = self._loop.call_later(seconds, self._loop.stop) if seconds else self._loop.stop()
             self._loop.run_forever()
-            self._parked = False
+            self._until_landed = False
             if alarm is not None:
                 alarm.cancel()
         if self._failure is not None:
@@ -307,8 +309,8 @@ class WebsocketSource(ABC):
     def _landed(self) -> None:
         """All of a read, or of anything else that happened, is in the sink."""
         self._records.flush()
-        if self._parked and self._loop is not None:
-            self._parked = False
+        if self._until_landed and self._loop is not None:
+            self._until_landed = False
             self._loop.stop()
 
     def _guarded(self, call: Callable[..., None], *args: Any) -> None:
