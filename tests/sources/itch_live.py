@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from feed.metrics.counters import Counters
-    from feed.sources.itch_mold import ItchMold
-    from feed.sources.itch_soup import ItchSoup
     from tests.sources.tape import Taken, Tape
 
 AAPL = "runk-itch/test/locate-13-10k.bin"
@@ -32,7 +30,7 @@ SNAPSHOT = 32
 class Turned:
     """A source and all that it has put in so far."""
 
-    def __init__(self, source: ItchMold | ItchSoup, tape: Tape, counters: Counters) -> None:
+    def __init__(self, source: Any, tape: Tape, counters: Counters) -> None:
         self.source = source
         self.taken: list[Taken] = []
         self._tape = tape

@@ -1,4 +1,4 @@
-"""ITCH over MoldUDP64 on loopback: lines that lose, double and swap, a request server, sessions, snapshots, and noise."""
+"""ITCH over MoldUDP64 on loopback: lines that lose, double and swap, a request server, sessions, snapshots, noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ITCH out of captures of the network: pcap and pcapng, whatever lies around the datagrams, and captures that are damaged."""
+"""ITCH out of captures of the network: pcap and pcapng, whatever lies around the datagrams, and damage."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_two_lines_of_a_real_morning_are_that_of_the_file(
     taken, source = play(tape, counters, path)
     assert source.error is None
     assert counted(counters) == {}
-    assert [one for one in plain(taken)] == plain(from_file(messages, tmp_path, tape, counters))
+    assert plain(taken) == plain(from_file(messages, tmp_path, tape, counters))
     assert taken[0].record[16:24] == taken[0].record[8:16], "ts_recv of what is played is the message's own time"
     assert "10,000 messages, 100.0 %" in source.progress()
 
@@ -125,8 +125,15 @@ def test_what_is_no_such_datagram_is_counted_and_left_out(tape: Tape, counters: 
 
 @pytest.mark.parametrize(
     ("link", "head"),
-    [(1, ethernet(b"")[:14]), (101, b""), (12, b""), (0, b"\2\0\0\0"), (113, bytes(14) + b"\x08\0"), (276, b"\x08\0" + bytes(18))],
-)  # fmt: skip
+    [
+        (1, ethernet(b"")[:14]),
+        (101, b""),
+        (12, b""),
+        (0, b"\2\0\0\0"),
+        (113, bytes(14) + b"\x08\0"),
+        (276, b"\x08\0" + bytes(18)),
+    ],
+)
 def test_links_of_every_kind_are_read(link: int, head: bytes) -> None:
     found = udp_payload(head + ip(b"payload", B), link)
     assert not isinstance(found, str)
