@@ -59,6 +59,8 @@ def test_every_key_stands_in_the_example_with_its_default_and_a_comment() -> Non
     sources = (
         config.ReplayConfig,
         config.ItchConfig,
+        config.ItchMoldConfig,
+        config.ItchSoupConfig,
         config.ArchiveReplayConfig,
         config.PushConfig,
         config.BinanceConfig,
