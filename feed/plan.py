@@ -37,6 +37,8 @@ def picture(config: FeedConfig) -> str:
     """Sources, log, publishers, control and monitor of a loaded configuration, one line each; ends with the targets."""
     lines = [f"feed {config.feed.name}: agents as {_PROCESSES[config.feed.processes]}", ""]
     lines += [f"  {f'source.{name}':<16} {_source(each)}{_rules(each)}" for name, each in config.source.items()]
+    if config.best.symbols:
+        lines.append(f"  {'best':<16} bid and offer across venues of {', '.join(config.best.symbols)}")
     if not config.source:
         lines.append("  no source: only a program of yours that writes the log")
     lines += ["    │", "    ▼", f"  {'log':<16} {_log(config)}"]

@@ -143,7 +143,12 @@ def _ingest(config: FeedConfig, counters: Counters, sources: Sequence[Callable[[
     )
     writer.measure(counters.histogram("tickcast_latency_seconds", stage="ingest", transport="log"))
     wait_archive = bool(config.archive.path) and "archive" in config.log.gating
-    return Ingest(writer, sources, counters, wait_bots=config.feed.wait_bots, wait_archive=wait_archive)
+    best = None
+    if config.best.symbols:
+        from feed.normalize.best import Best
+
+        best = Best(writer, config.best.symbols, max_age_ns=duration_ns(config.best.max_age))
+    return Ingest(writer, sources, counters, wait_bots=config.feed.wait_bots, wait_archive=wait_archive, best=best)
 
 
 _KINDS: dict[type[SourceTable], str] = {

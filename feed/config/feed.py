@@ -26,6 +26,7 @@ __all__ = [
     "DEFAULT_ROOT",
     "LOG_SEGMENTS",
     "ArchiveConfig",
+    "BestConfig",
     "ControlConfig",
     "FeedConfig",
     "FeedTable",
@@ -84,6 +85,13 @@ class ArchiveConfig(Table, frozen=True, kw_only=True):
     keep_for: Age = ""
 
 
+class BestConfig(Table, frozen=True, kw_only=True):
+    """[best]: quotes across venues. ``symbols`` without their venues, BTC-USD or BTC*; ``max_age`` "0s": any."""
+
+    symbols: list[str] = msgspec.field(default_factory=list)
+    max_age: Duration = "0s"
+
+
 class ControlConfig(Table, frozen=True, kw_only=True):
     """[control]: the one address a bot needs. ``replay_`` bounds snapshots too."""
 
@@ -115,6 +123,7 @@ class FeedConfig(Table, frozen=True, kw_only=True):
 
     feed: FeedTable = FeedTable()
     source: dict[str, SourceConfig] = msgspec.field(default_factory=lambda: {"sim": SimConfig()})
+    best: BestConfig = BestConfig()
     log: LogConfig = LogConfig()
     archive: ArchiveConfig = ArchiveConfig()
     publish: dict[str, PublishConfig] = msgspec.field(default_factory=lambda: {"tcp": ZmqConfig(), "ipc": ZmqConfig()})
@@ -141,6 +150,7 @@ def faults(config: FeedConfig, where: Where) -> Iterator[ConfigError]:
     yield from _source_faults(config, where)
     for name, publisher in config.publish.items():
         yield from publisher.faults(f"publish.{name}", config, where)
+    yield from _best_faults(config, where)
     yield from _archive_faults(config, where)
     yield from _feed_faults(config, where)
     yield from _latency_faults(config, where)
@@ -228,6 +238,18 @@ def _source_faults(config: FeedConfig, where: Where) -> Iterator[ConfigError]:
                 found=f"{clash}, which source.{first} has too",
                 where=where(f"source.{second}"),
                 remedy="Leave one out, or run it as a feed of its own with another feed.name",
+            )
+
+
+def _best_faults(config: FeedConfig, where: Where) -> Iterator[ConfigError]:
+    for text in config.best.symbols:
+        beginning = text.removesuffix("*")
+        if not re.fullmatch(r"[ -)+->@-{}~]{0,65}", beginning) or text in ("", "BEST"):
+            yield ConfigError(
+                "not a symbol",
+                expected="BTC-USD, or BTC* for all that begin so",
+                found=repr(text),
+                where=where("best.symbols"),
             )
 
 

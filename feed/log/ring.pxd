@@ -42,6 +42,7 @@ cdef class Intake:
     cdef ring_state* rings[64]
     cdef uint32_t count
     cdef list _rings
+    cdef Sink into                # the writer, or what stands in front of it
     cdef set _topics          # (schema, symbol) of all that the log has or a ring has announced
 
     cdef int reserve(self, tuple topic) except -1

@@ -121,10 +121,12 @@ cdef class Ring(Sink):
 
 
 cdef class Intake:
-    """The consumer's end of all rings: takes what came first, first, and appends it to the log."""
+    """The consumer's end of all rings: takes what came first, first, and appends it to the log, or to `into` in front of
+    it."""
 
-    def __cinit__(self, writer: LogWriter) -> None:
+    def __cinit__(self, writer: LogWriter, into: Sink | None = None) -> None:
         self.writer = writer
+        self.into = writer if into is None else into
         self._rings = []
         self._topics = set(writer.topics())
 
@@ -165,7 +167,7 @@ cdef class Intake:
             with nogil:
                 met = self._take(most, &taken)
                 if met < MET_TOPIC:
-                    self.writer.flush()
+                    self.into.flush()
                     break
             self._learn(met - MET_TOPIC)
         return taken
@@ -212,7 +214,7 @@ cdef class Intake:
             if entry.kind == TC_KIND_TOPIC:
                 return MET_TOPIC + first
             if entry.kind == TC_KIND_RECORD:
-                self.writer.append(ring.topics[entry.topic], <uint8_t*>entry + sizeof(ring_entry), entry.nbytes, entry.ts_in, entry.flags)
+                self.into.append(ring.topics[entry.topic], <uint8_t*>entry + sizeof(ring_entry), entry.nbytes, entry.ts_in, entry.flags)
                 taken[0] += 1
             tc_publish(&ring.taken, ring.taken + entry.length)
         return TAKEN_LIMIT
@@ -230,5 +232,5 @@ cdef class Intake:
             ring.topics = larger
             ring.topics_room = 2 * (entry.topic + 64)
         symbol = told.symbol[: told.symbol_length].decode("ascii")
-        ring.topics[entry.topic] = self.writer.topic(BY_ID[told.schema].word, symbol)
+        ring.topics[entry.topic] = self.into.topic(BY_ID[told.schema].word, symbol)
         tc_publish(&ring.taken, ring.taken + entry.length)

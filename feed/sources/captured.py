@@ -6,13 +6,14 @@ speed ``max`` when it was dealt with. A file that breaks off gives all that is w
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from feed.clock import now_ns
-from feed.config import PushConfig, SourceConfig
+from feed.config import BinanceConfig, KrakenConfig, PushConfig, SourceConfig
 from feed.errors import ConfigError, SourceError
 from feed.log.through import Restamped
 from feed.sources.capture import CaptureFile
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     from feed.sources.source import Hearing
 
 __all__ = ["Captured"]
+
+_SOURCES: dict[type, str] = {
+    BinanceConfig: "feed.sources.binance:BinanceSource",
+    KrakenConfig: "feed.sources.kraken:KrakenSource",
+    PushConfig: "feed.sources.push:Push",
+}
+"""Whose captures can be played: the source of each kind of table."""
 
 
 class Captured:
@@ -163,10 +171,9 @@ def _settings(path: Path) -> SourceConfig:
 
 def _decoder(settings: SourceConfig) -> Callable[[str, Any, Sink, Counters], Hearing] | None:
     """What a capture of such a source goes through; None: it keeps nothing."""
-    match settings:
-        case PushConfig():
-            from feed.sources.push import Push  # noqa: PLC0415 - most feeds play no captures
-
-            return Push.hearing
-        case _:
-            return None
+    where = _SOURCES.get(type(settings))
+    if where is None:
+        return None
+    module, _, source = where.partition(":")
+    made: Callable[[str, Any, Sink, Counters], Hearing] = getattr(importlib.import_module(module), source).hearing
+    return made

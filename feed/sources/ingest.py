@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from feed.clock import monotonic_ns, now_ns
 from feed.log.ring import Intake
+from feed.normalize.best import BEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from feed.log.sink import Sink
     from feed.log.writer import LogWriter
     from feed.metrics.counters import Counters
+    from feed.normalize.best import Best
     from feed.sources.source import Source
 
 __all__ = ["Ingest"]
@@ -38,7 +40,7 @@ class Ingest:
     """An agent (feed.agent). `make` gives one source each, for the sink that it shall fill.
 
     `wait_bots`: hold all sources until so many bots have reported to control; 0 starts at once. `wait_archive`: until
-    the archive turns, or 10 s.
+    the archive turns, or 10 s. `best` stands in front of the writer and adds quotes across venues.
     """
 
     name = "ingest"
@@ -51,6 +53,7 @@ class Ingest:
         *,
         wait_bots: int = 0,
         wait_archive: bool = False,
+        best: Best | None = None,
     ) -> None:
         self._writer = writer
         self._counters = counters
@@ -63,10 +66,14 @@ class Ingest:
         self._told: set[str] = set()
         self._threads: list[threading.Thread] = []
         self._intake: Intake | None = None
+        self._best = best
+        self._best_told = 0
         if len(make) == 1:
-            self.sources = [make[0](writer)]
+            self.sources = [make[0](writer if best is None else best)]
             return
-        self._intake = Intake(writer)
+        self._intake = Intake(writer, best)
+        if best is not None:
+            best.intake = self._intake
         self.sources = [one(self._intake.ring()) for one in make]
         for source in self.sources:
             self._threads.append(threading.Thread(target=self._turn, args=(source,), name=source.name, daemon=True))
@@ -86,6 +93,10 @@ class Ingest:
         if (now := monotonic_ns()) >= self._beat_at_ns:
             self._beat_at_ns = now + BEAT_NS
             self._writer.beat()
+        if self._best is not None and self._best.published != self._best_told:
+            more = self._best.published - self._best_told
+            self._counters.counter("tickcast_ticks_total", source=BEST, schema="quote").add(more)
+            self._best_told += more
         if self._wait_archive and not self._archive_is_there():
             return 0
         if self._wait_bots and not self._bots_are_there():
