@@ -282,7 +282,12 @@ def doctor(file: ConfigFile = None, sets: Sets = None, *, as_json: Json = False)
     raise typer.Exit(0 if fit(findings) else 1)
 
 
-Over = Annotated[Literal["shm", "ipc", "tcp"] | None, typer.Option("--transport", help="How ticks reach the bots.")]
+Over = Annotated[
+    Literal["shm", "ipc", "tcp", "epgm"] | None, typer.Option("--transport", help="How ticks reach the bots.")
+]
+HostCount = Annotated[
+    int, typer.Option("--hosts", help="Bots on so many hosts of their own: network namespaces, as root (tcp, epgm).")
+]
 Idle = Annotated[Literal["spin", "park"] | None, typer.Option("--idle", help="How bots wait: spin takes a core each.")]
 Use = Annotated[
     Literal["callback", "batch", "native"],
@@ -300,7 +305,7 @@ As = Annotated[
 Batch = Annotated[int, typer.Option("--batch", help="Ticks of a topic per frame at most; 1 is one frame a tick.")]
 Versus = Annotated[
     Literal["libzmq-c", "pyzmq"] | None,
-    typer.Option("--vs", help="Alternate with this peer in the same call (tcp, ipc; 1 bot)."),
+    typer.Option("--vs", help="Alternate with this peer in the same call (tcp, ipc, epgm; 1 bot)."),
 ]
 Rounds = Annotated[int, typer.Option("--alternations", help="How often with --vs; the median counts.")]
 
@@ -313,6 +318,7 @@ def latency(
     api: Use = "callback",
     rate: Rate = None,
     bots: BotCount = None,
+    hosts: HostCount = 0,
     symbols: SymbolCount = None,
     ticks: Ticks = None,
     processes: As = "many",
@@ -353,12 +359,13 @@ def throughput(
 def fanout(
     *,
     transport: Annotated[
-        Literal["mixed", "shm", "ipc", "tcp"] | None, typer.Option("--transport", help="mixed: shm and tcp.")
+        Literal["mixed", "shm", "ipc", "tcp", "epgm"] | None, typer.Option("--transport", help="mixed: shm and tcp.")
     ] = None,
     idle: Idle = None,
     api: Use = "callback",
     rate: Rate = None,
     bots: BotCount = None,
+    hosts: HostCount = 0,
     symbols: SymbolCount = None,
     ticks: Ticks = None,
     batch: Batch = 64,

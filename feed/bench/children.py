@@ -101,6 +101,15 @@ class Child:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def sent(self, interface: str) -> tuple[int, int]:
+        """Packets and bytes that have left its host by `interface`; (0, 0) where there is none (proc(5), net/dev)."""
+        for line in Path(f"/proc/{self._process.pid}/net/dev").read_text(encoding="utf-8").splitlines():
+            name, _, numbers = line.partition(":")
+            if name.strip() == interface:
+                columns = numbers.split()
+                return int(columns[9]), int(columns[8])
+        return 0, 0
+
     def end(self) -> None:
         """End it and give everything back."""
         process = self._process

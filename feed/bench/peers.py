@@ -5,10 +5,12 @@ Their sources are under tests/bench/peers, so they are there in a checkout only;
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +19,10 @@ import zmq.backend.cython._zmq  # loads the libzmq that is looked for below
 
 from feed.bench import plan
 from feed.bench.children import Children
+from feed.bench.hosts import Hosts
 from feed.bench.result import Figures, latency_us, saturated
 from feed.errors import HostError
+from feed.multicast import Window
 from feed.wire.frames import HEADER_BYTES, encode
 from feed.wire.topics import topic
 
@@ -33,6 +37,8 @@ SOURCES = Path(__file__).parents[2] / "tests" / "bench" / "peers"
 
 _TOPIC = topic(plan.SCHEMA.word, "AAPL")
 _QUIET_S = 30.0
+_JOIN_S = 0.3
+"""Between a receiver's joining a group and the first message: it says when it has asked, not when it is in."""
 
 
 def command(peer: str, build: Path) -> list[str]:
@@ -87,20 +93,38 @@ def run(options: Options, call: Sequence[str]) -> Figures:
     records_at = len(_TOPIC) + HEADER_BYTES
     places = [str(records_at + plan.STAMP_AT), str(records_at + plan.FIELDS_AT)]
     total, gap = options.total, round(options.gap_ns)
-    with Children(16 << 20) as children:
+    with contextlib.ExitStack() as opened:
+        net = opened.enter_context(Hosts(1)) if options.hosts else None
+        children = opened.enter_context(Children(16 << 20))
         work = children.work
         (work / "message").write_bytes(message())
         late_file = work / "late"
-        url = "tcp://127.0.0.1:*" if options.transport == "tcp" else f"ipc://{work / 'peer'}"
+        at_feed, at_bot, url, place = _places(options, net, work)
         sending = children.start(
-            "peer-pub", [*call, "pub", url, str(total), str(gap), str(plan.HWM), str(work / "message"), *places]
+            "peer-pub",
+            [*at_feed, *call, "pub", url, str(total), str(gap), str(plan.HWM), str(work / "message"), *places],
         )
-        endpoint = sending.hear(_QUIET_S)["endpoint"]
+        endpoint = place or sending.hear(_QUIET_S)["endpoint"]
         pace = [str(options.warm), str(int(options.idle == "spin")), str(plan.HWM)]
         hearing = children.start(
             "peer-sub",
-            [*call, "sub", endpoint, str(total), *pace, _TOPIC.decode(), *places, str(late_file) if gap else "-"],
+            [
+                *at_bot,
+                *call,
+                "sub",
+                endpoint,
+                str(total),
+                *pace,
+                _TOPIC.decode(),
+                *places,
+                str(late_file) if gap else "-",
+            ],
         )
+        if place:
+            sending.hear(_QUIET_S)
+            hearing.hear(_QUIET_S)
+            time.sleep(_JOIN_S)
+            sending.tell("go")
         limit = _QUIET_S + total * (gap / 1e9 if gap else 1e-4)
         sent = sending.hear(limit)
         heard = hearing.hear(limit)
@@ -119,3 +143,18 @@ def run(options: Options, call: Sequence[str]) -> Figures:
         latency_us={} if queued else latency_us(late),
         detail={"message_bytes": len(message()), "idle": options.idle, "saturated": queued, "checksums_equal": equal},
     )
+
+
+def _places(options: Options, net: Hosts | None, work: Path) -> tuple[Sequence[str], Sequence[str], str, str]:
+    """What runs the sender and the receiver where they are to be, the sender's address, and the receiver's where the
+    sender does not tell it: PGM's has an interface of its own."""
+    if net is None:
+        return (), (), "tcp://127.0.0.1:*" if options.transport == "tcp" else f"ipc://{work / 'peer'}", ""
+    feed, bot = net.feed, net.bots[0]
+    if options.transport == "tcp":
+        return feed.within, bot.within, f"tcp://{feed.address}:*", ""
+    window = Window()
+    numbers = (window.rate, window.recovery_ms, window.tpdu, window.hops, window.buffer)
+    both = ("env", f"PGM={' '.join(map(str, numbers))}")
+    url, place = (f"epgm://{each.address};{plan.GROUP}" for each in (feed, bot))
+    return (*feed.within, *both), (*bot.within, *both), url, place

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FIELDS_AT",
+    "GROUP",
     "HWM",
     "LOG_BYTES",
     "PROBE",
@@ -40,6 +41,7 @@ STAMP_AT = SCHEMA.dtype.fields["ts_event"][1] if SCHEMA.dtype.fields else 0
 FIELDS_AT = SCHEMA.dtype.fields["bid_px"][1] if SCHEMA.dtype.fields else 0
 """Offset of the two prices, side by side, that receivers read and sum."""
 
+GROUP = "239.192.0.1:5560"
 HWM = 100_000
 LOG_BYTES = 256 << 20
 
@@ -55,10 +57,14 @@ _SEED = 20_241
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """One ``feed bench`` call. None stands for the benchmark's own default; :meth:`complete` fills it in."""
+    """One ``feed bench`` call. None stands for the benchmark's own default; :meth:`complete` fills it in.
+
+    `hosts`: how many the bots are on, besides the feed's own; 0: all are on this one.
+    """
 
     bench: Literal["latency", "throughput", "fanout"]
-    transport: Literal["shm", "ipc", "tcp", "mixed"] | None = None
+    transport: Literal["shm", "ipc", "tcp", "mixed", "epgm"] | None = None
+    hosts: int = 0
     idle: Idle | None = None
     api: Literal["callback", "batch", "native"] = "callback"
     rate: float | None = None
@@ -79,6 +85,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         base = _DEFAULTS[self.bench]
         given = {key: getattr(self, key) for key in base if getattr(self, key) is not None}
         done = msgspec.structs.replace(self, **{**base, **given})
+        if done.transport == "epgm":  # which never reaches its own host
+            done = msgspec.structs.replace(done, hosts=done.hosts or self.bots or 1)
+        if done.hosts and self.bots is None:
+            done = msgspec.structs.replace(done, bots=done.hosts)
         idle = done.idle or (
             "spin" if done.transport == "shm" and (done.bench != "fanout" or not done.rate) else "park"
         )
@@ -183,10 +193,17 @@ def _check(options: Options) -> None:
             if not options.rate:
                 found = options.transport
                 _require(found == "shm", "--transport", "shm when flat out (--rate 0): nothing waits for bots", found)
+    _require(0 <= options.hosts <= 200, "--hosts", "1 to 200", options.hosts)
+    if options.hosts:
+        _require(options.transport in {"tcp", "epgm"}, "--hosts", "--transport tcp or epgm", options.transport)
+    if options.transport == "epgm":
+        _require(options.bench != "throughput", "--transport", "not epgm: PGM sends as fast as its rate says", "epgm")
+        _require(options.api != "native", "--api", "callback or batch over epgm", options.api)
+        _require(options.vs != "pyzmq", "--vs", "libzmq-c over epgm", options.vs)
     _require(
         options.transport != "mixed" or (options.bench == "fanout" and (options.bots or 0) >= 2),
         "--transport",
-        "shm, ipc or tcp; mixed is for fanout with two bots or more",
+        "shm, ipc, tcp or epgm; mixed is for fanout with two bots or more",
         options.transport,
     )
     if options.processes == "one":
@@ -198,9 +215,9 @@ def _check(options: Options) -> None:
         )
     if options.vs:
         _require(
-            options.transport in {"ipc", "tcp"} and options.bots == 1,
+            options.transport in {"ipc", "tcp", "epgm"} and options.bots == 1,
             "--vs",
-            "--transport tcp or ipc and one bot: the peers have no shared memory",
+            "--transport tcp, ipc or epgm and one bot: the peers have no shared memory",
             options.vs,
         )
 

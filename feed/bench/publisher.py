@@ -8,8 +8,10 @@ import msgspec
 
 from feed import agent
 from feed.bench import children
-from feed.config import ZmqConfig
+from feed.config import PgmConfig, ZmqConfig
 from feed.metrics.counters import Counters
+from feed.multicast import PGM
+from feed.publish.pgm import PgmPublisher
 from feed.publish.zmq import ZmqPublisher
 
 __all__ = ["NAME", "PublisherSpec", "open_publisher"]
@@ -18,7 +20,7 @@ NAME = "bench"
 
 
 class PublisherSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """`slow` as in [publish.NAME]; `endpoint` may leave the port to the kernel (port 0)."""
+    """`slow` as in [publish.NAME]; `endpoint` may leave the port to the kernel (port 0), or be a group of PGM."""
 
     directory: str
     endpoint: str
@@ -33,11 +35,16 @@ class PublisherSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_publisher(spec: PublisherSpec) -> ZmqPublisher:
+    directory = Path(spec.directory)
+    counters = Counters.open(directory, create=True)
+    if spec.endpoint.partition("://")[0] in PGM:
+        return PgmPublisher(
+            NAME, PgmConfig(endpoint=spec.endpoint, hwm=spec.hwm, batch=spec.batch), directory, counters
+        )
     config = msgspec.convert(
         {"kind": "zmq", "endpoint": spec.endpoint, "hwm": spec.hwm, "slow": spec.slow, "batch": spec.batch}, ZmqConfig
     )
-    directory = Path(spec.directory)
-    return ZmqPublisher(NAME, config, directory, Counters.open(directory, create=True))
+    return ZmqPublisher(NAME, config, directory, counters)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +14,15 @@ import msgspec
 import numpy as np
 
 from feed.bench import peers, plan
-from feed.bench.children import Children, python
+from feed.bench.children import Child, Children, python
+from feed.bench.hosts import Hosts
 from feed.bench.publisher import PublisherSpec
 from feed.bench.receiver import BotSpec
 from feed.bench.result import Figures, Result, latency_us, result, saturated, skew_us
 from feed.bench.sender import SenderSpec
 from feed.errors import HostError
+from feed.multicast import parse_group
+from feed.wire import pgm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,6 +47,8 @@ def run(options: Options, progress: Progress = lambda _: None) -> list[Result]:
     :raises HostError: a process failed, or this machine lacks what is needed; the remedy is in the text.
     """
     options = options.complete()
+    if options.transport == "epgm":
+        pgm.require(parse_group(f"epgm://{plan.GROUP}"), where="--transport")
     if options.vs:
         return _beside(options, options.vs, progress)
     if options.bench == "fanout" and not options.rate:
@@ -128,12 +134,30 @@ class _Bot:
 
 
 @dataclass(frozen=True)
+class _Publisher:
+    """What the publishing process used, and what left its host by the network; nothing where it has no process."""
+
+    cpu_s: float = 0.0
+    packets: int = 0
+    nbytes: int = 0
+
+    @classmethod
+    def of(cls, child: Child) -> _Publisher:
+        """Until now."""
+        sent = child.sent("eth0")
+        return cls(child.cpu_s(), *sent)
+
+    def since(self, before: _Publisher) -> _Publisher:
+        return _Publisher(self.cpu_s - before.cpu_s, self.packets - before.packets, self.nbytes - before.nbytes)
+
+
+@dataclass(frozen=True)
 class _Heard:
     """One run of ours."""
 
     options: Options
     sender: dict[str, Any]
-    publisher_cpu_s: float
+    publisher: _Publisher
     bots: list[_Bot]
 
     def only(self, transport: str) -> _Heard:
@@ -157,6 +181,11 @@ class _Heard:
             "seconds": round(sender["seconds"], 3),
             "writer_cpu_ns_per_tick": round(sender["thread_cpu_ns"] / sender["sent"], 2),
             "writer_wakes_per_batch": round(sender["rings"] / sender["batches"], 4),
+            **(
+                {"hosts": options.hosts, "packets": self.publisher.packets, "bytes": self.publisher.nbytes}
+                if options.hosts
+                else {}
+            ),
         }
         if len(self.bots) > 1:
             detail["per_bot"] = [
@@ -183,7 +212,7 @@ class _Heard:
 
     def _cpu(self) -> dict[str, float]:
         """CPU seconds by role; bots: all of a transport together."""
-        cpu = {"writer": self.sender["cpu_s"], "publisher": self.publisher_cpu_s}
+        cpu = {"writer": self.sender["cpu_s"], "publisher": self.publisher.cpu_s}
         for bot in self.bots:
             role = f"bots {bot.transport}"
             cpu[role] = cpu.get(role, 0.0) + bot.said["cpu_s"]
@@ -191,61 +220,75 @@ class _Heard:
 
 
 def _once(options: Options) -> _Heard:
-    """Start the set, run it, end it."""
-    with Children(options.log_bytes + _OTHER_BYTES) as children:
-        directory = children.work / "log"
-        flat, over_zmq = not options.rate, options.transport != "shm"
-        publisher = PublisherSpec(
+    """Start the set, run it, end it; on hosts of their own if there are to be some."""
+    with contextlib.ExitStack() as opened:
+        net = opened.enter_context(Hosts(options.hosts)) if options.hosts else None
+        return _on(options, net, opened.enter_context(Children(options.log_bytes + _OTHER_BYTES)))
+
+
+def _on(options: Options, net: Hosts | None, children: Children) -> _Heard:
+    directory = children.work / "log"
+    flat, over_zmq = not options.rate, options.transport != "shm"
+    address = net.feed.address if net is not None else "127.0.0.1"
+    places = {"ipc": f"ipc://{children.work / 'bots'}", "epgm": f"epgm://{address};{plan.GROUP}"}
+    publisher = PublisherSpec(
+        directory=str(directory),
+        endpoint=places.get(options.transport or "", f"tcp://{address}:0"),
+        hwm=plan.HWM,
+        slow="wait" if options.bench == "throughput" else "drop",
+        batch=options.batch,
+    )
+    inline = options.processes == "one"
+    sending = children.start("writer", python("feed.bench.sender"))
+    at_feed = net.feed.within if net is not None else ()
+    publishing = None
+    if over_zmq and not inline:
+        publishing = children.start("publisher", [*at_feed, *python("feed.bench.publisher")])
+    hearing = []
+    for i in range(options.bots or 1):
+        within = net.bots[i % options.hosts].within if net is not None else ()
+        hearing.append(children.start(f"bot{i}", [*within, *python("feed.bench.receiver")]))
+    sending.tell(
+        SenderSpec(
             directory=str(directory),
-            endpoint=f"ipc://{children.work / 'bots'}" if options.transport == "ipc" else "tcp://127.0.0.1:0",
-            hwm=plan.HWM,
-            slow="wait" if options.bench == "throughput" else "drop",
-            batch=options.batch,
+            log_bytes=options.log_bytes,
+            symbols=options.symbols or 1,
+            ticks=options.total,
+            gap_ns=options.gap_ns,
+            native=options.bench == "fanout",
+            gating=_gates(options, publisher),
+            publisher=publisher if inline else None,
         )
-        inline = options.processes == "one"
-        sending = children.start("writer", python("feed.bench.sender"))
-        publishing = None if inline or not over_zmq else children.start("publisher", python("feed.bench.publisher"))
-        hearing = [children.start(f"bot{i}", python("feed.bench.receiver")) for i in range(options.bots or 1)]
-        sending.tell(
-            SenderSpec(
-                directory=str(directory),
-                log_bytes=options.log_bytes,
-                symbols=options.symbols or 1,
-                ticks=options.total,
-                gap_ns=options.gap_ns,
-                native=options.bench == "fanout",
-                gating=_gates(options, publisher),
-                publisher=publisher if inline else None,
-            )
+    )
+    endpoint = sending.hear(_START_S)["endpoint"]
+    if publishing:
+        publishing.tell(publisher)
+        endpoint = publishing.hear(_START_S)["endpoint"]
+    if options.transport == "epgm":
+        endpoint = f"epgm://{plan.GROUP}"  # each bot has an interface of its own
+    specs = _bots(options, children.work, directory, endpoint)
+    for bot, spec in zip(hearing, specs, strict=True):
+        bot.tell(spec)
+    for bot in hearing:
+        bot.hear(_START_S + len(specs))
+    before = _Publisher.of(publishing) if publishing else _Publisher()
+    sending.tell("go")
+    limit = _START_S + options.total * (1.0 / options.rate if options.rate else 1e-4) * (len(specs) if flat else 2)
+    sender = sending.hear(limit)
+    said = [bot.hear(limit) for bot in hearing]
+    used = _Publisher.of(publishing).since(before) if publishing else _Publisher()
+    bots = [
+        _Bot(
+            "shm" if spec.directory else spec.endpoint.partition("://")[0],
+            spec.ticks,
+            spec.warm,
+            each,
+            np.fromfile(f"{spec.out}.late", np.uint64) if spec.timed else np.empty(0, np.uint64),
+            np.fromfile(f"{spec.out}.stamps", np.uint64) if spec.timed else np.empty(0, np.uint64),
         )
-        endpoint = sending.hear(_START_S)["endpoint"]
-        if publishing:
-            publishing.tell(publisher)
-            endpoint = publishing.hear(_START_S)["endpoint"]
-        specs = _bots(options, children.work, directory, endpoint)
-        for bot, spec in zip(hearing, specs, strict=True):
-            bot.tell(spec)
-        for bot in hearing:
-            bot.hear(_START_S + len(specs))
-        cpu_s = publishing.cpu_s() if publishing else 0.0
-        sending.tell("go")
-        limit = _START_S + options.total * (1.0 / options.rate if options.rate else 1e-4) * (len(specs) if flat else 2)
-        sender = sending.hear(limit)
-        said = [bot.hear(limit) for bot in hearing]
-        if publishing:
-            cpu_s = publishing.cpu_s() - cpu_s
-        bots = [
-            _Bot(
-                "shm" if spec.directory else "tcp" if spec.endpoint.startswith("tcp") else "ipc",
-                spec.ticks,
-                spec.warm,
-                each,
-                np.fromfile(f"{spec.out}.late", np.uint64) if spec.timed else np.empty(0, np.uint64),
-                np.fromfile(f"{spec.out}.stamps", np.uint64) if spec.timed else np.empty(0, np.uint64),
-            )
-            for spec, each in zip(specs, said, strict=True)
-        ]
-    return _Heard(options, sender, cpu_s, bots)
+        for spec, each in zip(specs, said, strict=True)
+    ]
+    return _Heard(options, sender, used, bots)
 
 
 def _gates(options: Options, publisher: PublisherSpec) -> tuple[str, ...]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import orjson
 import pytest
 
+from feed.bench import Options
+from feed.bench.run import run
 from tests.e2e import processes
 from tests.e2e.processes import COLLECTOR, Bot, Process, Stage, wait_for
 
@@ -121,3 +124,11 @@ def test_a_host_that_can_not_do_it_starts_nothing(stage: Stage, net: Hosts) -> N
     assert process.wait() == 1
     assert "publish.mc.endpoint: no such interface: expected eth0 (10.99.0.1), found 'eth9'" in process.said
     assert stage.left() == []
+
+
+def test_the_benchmark_beside_libzmq_in_c() -> None:
+    options = {"bench": "latency", "transport": "epgm", "rate": 2000, "ticks": 500, "vs": "libzmq-c", "alternations": 1}
+    mine, theirs = run(msgspec.convert({**options, "log_bytes": 4 << 20}, Options))
+    assert (mine.transport, mine.lost, mine.ticks) == ("epgm", 0, 500)
+    assert (theirs.peer, theirs.transport, theirs.lost, theirs.ticks) == ("libzmq-c", "epgm", 0, 500)
+    assert mine.ratio_p50

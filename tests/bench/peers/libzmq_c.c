@@ -11,6 +11,8 @@
  * latency (u64 ns, in order) to the file LATE ("-": flat out, none). GAP_NS 0, flat out: nothing dropped (XPUB_NODROP),
  * and the sums of the values must agree.
  * `pub` prints {"endpoint": ...} once bound, and its figures after the last send; it stays until its standard input ends.
+ * epgm://: PGM in the environment is "RATE RECOVERY_MS TPDU HOPS BUFFER", set at both ends; as nobody can be heard to
+ * subscribe, `sub` prints {"joined": true} and `pub` begins with a line of its standard input.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -23,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SUB = 2, XPUB = 9, SUBSCRIBE = 6, LINGER = 17, SNDHWM = 23, RCVHWM = 24, RCVTIMEO = 27, LAST_ENDPOINT = 32, XPUB_NODROP = 69 };
+enum { SUB = 2, XPUB = 9, SUBSCRIBE = 6, LINGER = 17, RATE = 8, RECOVERY_IVL = 9, SNDBUF = 11, RCVBUF = 12, MULTICAST_HOPS = 25, MULTICAST_MAXTPDU = 84, SNDHWM = 23, RCVHWM = 24, RCVTIMEO = 27, LAST_ENDPOINT = 32, XPUB_NODROP = 69 };
 enum { DONTWAIT = 1, MESSAGE_MAX = 4096, QUIET_MS = 4000 };
 typedef struct { void *opaque[8]; } message_t;
 
@@ -85,6 +87,16 @@ static void *open_socket(int type, int hwm) {
     void *context = zmq.ctx_new(), *socket = zmq.socket(context, type);
     option(socket, SNDHWM, hwm);
     option(socket, RCVHWM, hwm);
+    int rate, recovery_ms, tpdu, hops, buffer;
+    const char *pgm = getenv("PGM");
+    if (pgm && sscanf(pgm, "%d %d %d %d %d", &rate, &recovery_ms, &tpdu, &hops, &buffer) == 5) {
+        option(socket, RATE, rate);
+        option(socket, RECOVERY_IVL, recovery_ms);
+        option(socket, MULTICAST_MAXTPDU, tpdu);
+        option(socket, MULTICAST_HOPS, hops);
+        option(socket, SNDBUF, buffer);
+        option(socket, RCVBUF, buffer);
+    }
     return socket;
 }
 
@@ -107,7 +119,8 @@ static int publish(char **argument) {
     check(zmq.getsockopt(socket, LAST_ENDPOINT, endpoint, &length), "getsockopt");
     printf("{\"endpoint\": \"%s\"}\n", endpoint);
     fflush(stdout);
-    check(zmq.recv(socket, subscription, sizeof subscription, 0), "recv");
+    if (!strstr(url, "pgm://")) check(zmq.recv(socket, subscription, sizeof subscription, 0), "recv");
+    else if (read(0, subscription, sizeof subscription) <= 0) return 1;
 
     uint64_t at = now() + 100000000, sum = 0;
     for (uint64_t i = 0; i < ticks; i++) {
@@ -138,6 +151,10 @@ static int subscribe(char **argument) {
     option(socket, RCVTIMEO, QUIET_MS);
     check(zmq.setsockopt(socket, SUBSCRIBE, argument[5], strlen(argument[5])), "subscribe");
     check(zmq.connect(socket, argument[0]), argument[0]);
+    if (strstr(argument[0], "pgm://")) {
+        printf("{\"joined\": true}\n");
+        fflush(stdout);
+    }
 
     uint64_t *late = timed ? malloc(ticks * sizeof *late) : NULL, got = 0, first = 0, last = 0, sum = 0;
     if (timed) memset(late, 1, ticks * sizeof *late); /* no page fault while it counts */
