@@ -17,6 +17,7 @@ from tests.fakevenue.venue import FakeVenue, run
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from tests.fakevenue.market import Trade
     from tests.fakevenue.venue import Session
 
 __all__ = ["FakeBinance", "markets"]
@@ -25,22 +26,19 @@ PATHS = {"spot": "/api/v3", "usdm": "/fapi/v1", "coinm": "/dapi/v1"}
 
 
 class FakeBinance(FakeVenue):
-    """`past` keeps what each market was like after each of its updates: symbol and u → the best ten of both sides."""
+    """`past` keeps what each market was like after each of its updates, by u: the best ten of both sides."""
 
     def __init__(self, markets: Sequence[Market], *, market: str = "spot", keep: bool = True, **more: Any) -> None:
         super().__init__(markets, **more)
         self.market = market
-        self.past: dict[tuple[str, int], tuple[tuple[tuple[int, int], ...], ...]] = {}
-        self.trades: dict[tuple[str, int], tuple[int, int, int]] = {}
+        self.past: dict[str, dict[int, tuple[tuple[tuple[int, int], ...], ...]]] = {}
+        self.trades: dict[str, dict[int, Trade]] = {symbol: {} for symbol in self.markets}
         self.last = dict.fromkeys(self.markets, 1_000)
         """u of each symbol's last update."""
         self._keep = keep
         self._number = 1_000
-        self._remember()
-
-    def _remember(self) -> None:
-        for symbol, market in self.markets.items():
-            self.past[symbol, self.last[symbol]] = market.state()
+        for symbol, each in self.markets.items():
+            self.past[symbol] = {self.last[symbol]: each.state()}
 
     def routes(self) -> list[tuple[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]]:
         path = PATHS[self.market]
@@ -64,7 +62,7 @@ class FakeBinance(FakeVenue):
         first, previous = self._next_id(symbol, len(changes)), self.last[symbol]
         last = self.last[symbol] = self._number
         if self._keep:
-            self.past[symbol, last] = market.state()
+            self.past[symbol][last] = market.state()
         depth = {
             "e": "depthUpdate",
             "E": now_ms,
@@ -89,7 +87,8 @@ class FakeBinance(FakeVenue):
             await self._send(f"{stream}@bookTicker", ticker)
         if self.random.random() < 0.2:
             trade = market.trade()
-            self.trades[symbol, trade.number] = (trade.price, trade.size, trade.side)
+            if self._keep:
+                self.trades[symbol][trade.number] = trade
             price, size = self._level(market, trade.price, trade.size)
             told = {"e": "trade", "E": now_ms, "s": symbol, "t": trade.number, "p": price, "q": size, "T": now_ms}
             await self._send(f"{stream}@trade", {**told, "m": trade.side == ASK})
@@ -123,7 +122,8 @@ class FakeBinance(FakeVenue):
                 {"filterType": "PRICE_FILTER", "tickSize": market.price_text(1)},
                 {"filterType": "LOT_SIZE", "stepSize": market.size_text(1)},
             ],
-            **({} if self.market == "spot" else {"deliveryDate": 4133404800000, "contractSize": 100}),
+            **({} if self.market == "spot" else {"deliveryDate": 4133404800000}),
+            **({"contractSize": 100} if self.market == "coinm" else {}),
         }
 
     async def _depth(self, request: web.Request) -> web.StreamResponse:
