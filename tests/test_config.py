@@ -70,6 +70,7 @@ def test_every_key_stands_in_the_example_with_its_default_and_a_comment() -> Non
         config.CaptureConfig,
         config.SymbologyConfig,
         config.KrakenConfig,
+        config.CoinbaseConfig,
         config.PgmConfig,
         config.MoldConfig,
     ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from feed.config.crypto import BinanceConfig, KrakenConfig
+from feed.config.crypto import BinanceConfig, CoinbaseConfig, KrakenConfig
 from feed.config.nasdaq import ItchConfig, ItchMoldConfig, ItchSoupConfig
 from feed.config.sources import (
     ArchiveReplayConfig,
@@ -26,6 +26,7 @@ SourceConfig = (
     | ItchSoupConfig
     | BinanceConfig
     | KrakenConfig
+    | CoinbaseConfig
     | PushConfig
     | PythonConfig
     | SymbologyConfig

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from feed.clock import now_ns
-from feed.config import BinanceConfig, KrakenConfig, PushConfig, SourceConfig
+from feed.config import BinanceConfig, CoinbaseConfig, KrakenConfig, PushConfig, SourceConfig
 from feed.errors import ConfigError, SourceError
 from feed.log.through import Restamped
 from feed.sources.capture import CaptureFile
@@ -33,6 +33,7 @@ __all__ = ["Captured"]
 _SOURCES: dict[type, str] = {
     BinanceConfig: "feed.sources.binance:BinanceSource",
     KrakenConfig: "feed.sources.kraken:KrakenSource",
+    CoinbaseConfig: "feed.sources.coinbase:CoinbaseSource",
     PushConfig: "feed.sources.push:Push",
 }
 """Whose captures can be played: the source of each kind of table."""

@@ -147,12 +147,15 @@ class FakeVenue(ABC):
     async def tell(self, stream: str, message: Any) -> None:
         """A message to everyone who subscribed to `stream`."""
         if self.falls_to("garbage"):
-            text = bytearray(message if isinstance(message, bytes) else orjson.dumps(message))
-            text[self.random.randrange(len(text))] = self.random.choice(b'{}[]",:x0')
-            message = bytes(text)
+            message = self.damaged(message)
         for session in list(self.sessions):
             if stream in session.subscribed:
                 await session.send(message)
+
+    def damaged(self, message: Any) -> bytes:
+        text = bytearray(message if isinstance(message, bytes) else orjson.dumps(message))
+        text[self.random.randrange(len(text))] = self.random.choice(b'{}[]",:x0')
+        return bytes(text)
 
     async def dawdle(self) -> None:
         """Before an answer: nothing, or a while."""

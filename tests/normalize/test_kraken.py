@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from feed.normalize.kraken import BAD_LEVEL, CHECKSUM, MALFORMED, Kraken
+from feed.normalize.kraken import CHECKSUM, Kraken
 from feed.normalize.kraken_messages import Answer, Instruments, Status
 from feed.normalize.venue import BOOK, NO_TOPIC, QUOTE
+from feed.normalize.venue_books import BAD_LEVEL, MALFORMED
 from tests.normalize.fuzz.venues import KRAKEN_MESSAGES, fuzz_kraken
 from tests.normalize.kraken_capture import PAIRS, book_message, messages, updates
 from tests.normalize.plain_levels import Plain

@@ -14,9 +14,10 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from feed.normalize.kraken import MALFORMED, Kraken
+from feed.normalize.kraken import Kraken
 from feed.normalize.kraken_messages import Answer, Instruments, Status
 from feed.normalize.venue import NO_TOPIC
+from feed.normalize.venue_books import MALFORMED
 from tests.normalize.kraken_capture import book_message
 from tests.normalize.plain_levels import Plain
 
