@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from feed import config, supervisor
-from feed.config import CaptureConfig
+from feed.config import BinanceConfig, CaptureConfig, KrakenConfig
 from feed.errors import ConfigError, SourceError
+from feed.sources.binance import BinanceSource
 from feed.sources.capture import Capture
 from feed.sources.captured import Captured
+from feed.sources.kraken import KrakenSource
+from tests.fakevenue.binance import FakeBinance
+from tests.fakevenue.kraken import FakeKraken, markets
 from tests.sources.pushers import Entrance, Hand
 from tests.sources.tape import Tape
+from tests.sources.venue_turns import Turned
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from feed.metrics.counters import Counters
+
+
+NAMES = ["BTC/USD", "ETH/USD"]
 
 
 def played(path: Path, tape: Tape, counters: Counters, limit: int = 1024, **settings: object) -> Captured:
@@ -129,3 +137,39 @@ def test_files_that_feed_replay_is_given_are_told_apart_by_name(tmp_path: Path, 
     (make,) = supervisor._sources(settings, counters)
     with pytest.raises(SourceError, match="keeps"):
         make(tape.sink)
+
+
+@pytest.mark.parametrize(
+    ("config", "source", "fake", "faults"),
+    [
+        (KrakenConfig, KrakenSource, FakeKraken, ["checksum", "gap", "disconnect"]),
+        (BinanceConfig, BinanceSource, FakeBinance, ["gap", "disconnect"]),
+    ],
+    ids=["kraken", "binance"],
+)
+def test_what_a_venue_said_comes_again_to_the_byte_its_faults_included(
+    tape: Tape, tmp_path: Path, config: Any, source: Any, fake: Any, faults: list[str]
+) -> None:
+    with fake(markets([name.replace("/", "") if fake is FakeBinance else name for name in NAMES]), per_s=200) as venue:
+        settings = config(
+            symbols=[name.replace("/", "-") for name in NAMES],
+            websocket=venue.websocket_url,
+            reconnect="20ms",
+            size_decimals=8,
+            capture=str(tmp_path / "kept"),
+            **({} if fake is FakeKraken else {"rest": venue.rest_url}),
+        )
+        turned = Turned(tape, tmp_path, lambda name, sink, counters: source(name, settings, sink, counters))
+        for i, fault in enumerate(faults, 1):
+            turned.turn(lambda i=i: len(turned.taken) > 150 * i)
+            venue.misbehave(fault)
+        turned.turn(lambda: len(turned.taken) > 150 * (len(faults) + 2))
+        assert turned.counted()
+        counted = turned.counted()
+        turned.source.close()
+    had = [(each.schema, each.symbol, each.record) for each in turned.taken + tape.take()]
+    (path,) = (tmp_path / "kept").iterdir()
+    played(path, tape, turned.counters, speed="max").close()
+    assert [(each.schema, each.symbol, each.record) for each in tape.take()] == had
+    assert counted
+    turned.counters.close()
