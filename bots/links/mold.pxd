@@ -47,7 +47,10 @@ ctypedef struct track_t:
 cdef class MoldLink(FrameLink):
     cdef readonly uint64_t foreign          # packets of another session
     cdef readonly uint64_t requested        # requests sent
+    cdef public uint64_t ask_after_ns       # how long a slower line, or a packet that was overtaken, may close a hole
+    cdef public uint64_t give_up_ns         # how long a hole is waited for here
     cdef readonly uint64_t given_up         # messages that no line brought, nor a request
+    cdef readonly list shards_joined        # their numbers
     cdef uint32_t lines, shards
     cdef inlet_t* inlets
     cdef uint32_t inlet_count, inlet_at

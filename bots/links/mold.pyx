@@ -65,7 +65,8 @@ cdef enum:
     ASKED_MAX = 4096            # messages in one request: what the server gives at most is less
 
 cdef uint64_t LOOK_NS = 200_000             # between two looks at the holes
-cdef uint64_t ASK_AFTER_NS = 1_000_000      # a packet that was overtaken, or the twin, may come so much later
+cdef uint64_t ASK_AFTER_NS = 1_000_000      # what was overtaken on its line comes so much later,
+cdef uint64_t ASK_LINES_NS = 3_000_000      # and its twin on the other
 cdef uint64_t ASK_AGAIN_NS = 20_000_000
 cdef uint64_t GIVE_UP_NS = 250_000_000      # recovery asks control from then on
 cdef uint64_t GIVE_UP_ALONE_NS = 20_000_000     # where nobody is asked
@@ -94,6 +95,9 @@ cdef class MoldLink(FrameLink):
         self.arbiters = []
         address = parse_mold(endpoint, where="endpoint")
         joined = address.shards.of_patterns(patterns)
+        self.shards_joined = joined
+        self.ask_after_ns = ASK_AFTER_NS if len(address.lines) == 1 else ASK_LINES_NS
+        self.give_up_ns = GIVE_UP_NS if address.requests else GIVE_UP_ALONE_NS
         self.lines = len(address.lines)
         self.shards = len(joined)
         self.poller = select.epoll()
@@ -164,8 +168,6 @@ cdef class MoldLink(FrameLink):
             free(self.gone)
             self.gone = NULL
         while True:
-            if self.ripe and self._let_go():
-                return TAKE_PARSED
             if self.range_at < self.range_count:
                 arbiter = self.shard[self.own].arbiter
                 if self.message >= arbiter.fresh[self.range_at].end:
@@ -189,6 +191,9 @@ cdef class MoldLink(FrameLink):
                 if self._judge(frame, length, self.packet.sequence):
                     return TAKE_PARSED
                 continue
+            # Not before: what closes a hole goes out ahead of what has waited for it.
+            if self.ripe and self._let_go():
+                return TAKE_PARSED
             if not self._next_packet() and not self.ripe:
                 return TAKE_NONE
 
@@ -215,9 +220,10 @@ cdef class MoldLink(FrameLink):
             track.due = 0
         if (
             (track.due == 0 or self.frame.header.topic_seq > track.due)
-            and arbiter_complete(shard.arbiter) < sequence
+            and (track.head != NULL or arbiter_complete(shard.arbiter) < sequence)
             and self._keep(i, at, length, sequence)
         ):
+            self.ripe = self.ripe or arbiter_complete(shard.arbiter) >= sequence
             return False
         behind = self.frame.header.topic_seq + self.frame.header.count
         if behind > track.due:
@@ -459,14 +465,14 @@ cdef class MoldLink(FrameLink):
         self.looked_ns = now
         for i in range(self.shards):
             arbiter = self.shard[i].arbiter
-            gone = arbiter_expire(arbiter, now - (GIVE_UP_NS if self.request_fd >= 0 else GIVE_UP_ALONE_NS))
+            gone = arbiter_expire(arbiter, now - self.give_up_ns)
             if gone:
                 self.given_up += gone
                 self.ripe = self.waiting_count != 0
             if self.request_fd < 0:
                 continue
             for k in range(ASKS):
-                hole = arbiter_due(arbiter, now - ASK_AFTER_NS * self.lines, now - ASK_AGAIN_NS, now)
+                hole = arbiter_due(arbiter, now - self.ask_after_ns, now - ASK_AGAIN_NS, now)
                 if hole == NULL:
                     break
                 tc_mold_put_header(
@@ -522,6 +528,12 @@ cdef class MoldLink(FrameLink):
             if now >= deadline or self.inlet_count == 0:
                 return
             self.wait(deadline - now, False)
+
+    @property
+    def sessions(self) -> list[bytes]:
+        """The sessions that are followed, by shard; b"" before the first."""
+        cdef uint32_t i
+        return [self.shard[i].arbiter.session[:10] if self.shard[i].begun else b"" for i in range(self.shards)]
 
     def line_counts(self) -> list[tuple[int, int, int]]:
         """For each line: messages that it brought first, that had come already, that it never brought."""
