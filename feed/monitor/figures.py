@@ -14,8 +14,15 @@ __all__ = ["archive", "bots", "log", "publishers", "sources", "targets_ns"]
 
 
 def sources(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
-    """{source: {"ticks": {schema: n}, "rejected": {reason: n}}}"""
-    return _by_label(rows, "source", ticks="tickcast_ticks_total", rejected="tickcast_rejected_total")
+    """{source: {"ticks": {schema: n}, "rejected": {reason: n}, "resyncs": {cause: n}, "connections": n or null}}"""
+    return _by_label(
+        rows,
+        "source",
+        ticks="tickcast_ticks_total",
+        rejected="tickcast_rejected_total",
+        resyncs="tickcast_source_resyncs_total",
+        connections="tickcast_source_connections",
+    )
 
 
 def publishers(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
@@ -122,5 +129,5 @@ def _by_label(rows: Iterable[Row], label: str, **names: str) -> dict[str, dict[s
             one.setdefault(key, {})[others[0]] = row.value
         else:
             one[key] = row.value
-    blank: dict[str, Any] = {"ticks": {}, "rejected": {}, "sent": 0, "dropped": {}}
-    return {name: {key: one.get(key, blank[key]) for key in names} for name, one in found.items()}
+    blank: dict[str, Any] = {"ticks": {}, "rejected": {}, "resyncs": {}, "sent": 0, "dropped": {}}
+    return {name: {key: one.get(key, blank.get(key)) for key in names} for name, one in found.items()}

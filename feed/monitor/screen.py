@@ -83,8 +83,9 @@ def _agents(agents: Iterable[Mapping[str, Any]]) -> Table | None:
 def _flow(
     what: str, flows: Mapping[str, Mapping[str, Any]], good: str, bad: str, per_s: Mapping[str, float] | None
 ) -> Table | None:
-    """Sources and publishers: how much went through, how much did not and why."""
-    table = _table(f"{what}s", what, "per s", good, bad)
+    """Sources and publishers: how much went through, how much did not and why; of venues, their connections."""
+    venues = any(one.get("connections") is not None for one in flows.values())
+    table = _table(f"{what}s", what, "per s", good, bad, *(("connections", "resyncs") if venues else ()))
     for name, one in flows.items():
         through = one[good]
         amount = through if isinstance(through, int) else sum(through.values())
@@ -94,8 +95,15 @@ def _flow(
             "-" if per_s is None else f"{per_s.get(name, 0):,.0f}",
             f"{amount:,}{kinds}",
             Text(_causes(one[bad]) or "0", style=_BAD if any(one[bad].values()) else ""),
+            *(_connected(one) if venues else ()),
         )
     return _shown(table)
+
+
+def _connected(source: Mapping[str, Any]) -> tuple[Text, Text]:
+    up = source["connections"]
+    resyncs = Text(_causes(source["resyncs"]) or ("-" if up is None else "0"))
+    return Text("-" if up is None else f"{up:,}", style=_BAD if up == 0 else ""), resyncs
 
 
 def _latency(
@@ -171,7 +179,7 @@ def _table(title: str, *columns: str, trend: str = "") -> Table:
         table.add_column(
             column,
             justify="left" if words else "right",
-            no_wrap=column not in {"ticks", "rejected", "dropped", "gaps", "lost"},
+            no_wrap=column not in {"ticks", "rejected", "resyncs", "dropped", "gaps", "lost"},
         )
     if trend:
         table.add_column(trend, no_wrap=True)

@@ -27,6 +27,8 @@ def venues() -> Dashboard:
                 "Ticks/s": ("short", per_s("source", "tickcast_ticks_total")),
                 "Ticks": ("short", f"sum by (source) ({total})"),
                 "Rejected": ("short", f"sum by (source) ({of('tickcast_rejected_total')}) {none}"),
+                "Connections": ("short", f"sum by (source) ({of('tickcast_source_connections')}) {none}"),
+                "Resynchronised": ("short", f"sum by (source) ({of('tickcast_source_resyncs_total')}) {none}"),
                 "Silent for": ("s", f"time() - max by (source) ({stamp})"),
             },
             height=7,
@@ -58,6 +60,22 @@ def venues() -> Dashboard:
             "Seconds since the last tick. The alert's line is at 5 s.",
             "s",
             Expr(f"time() - {stamp}", "{{source}}"),
+        ),
+    )
+    board.row(
+        "Venues' connections",
+        lines(
+            "Connections that are up",
+            "Of sources that keep some; 0 where a source needs none.",
+            "short",
+            Expr(f"sum by (source) ({of('tickcast_source_connections')}) {none}", "{{source}}"),
+        ),
+        lines(
+            "Resynchronised per second by cause",
+            "gap, checksum: updates were missing, that symbol's book was got anew. disconnect, stale, no_answer, refused, "
+            "connect: a whole connection.",
+            "short",
+            Expr(f"{per_s('source, cause', 'tickcast_source_resyncs_total')} {none}", "{{source}} {{cause}}"),
         ),
     )
     board.row(
