@@ -221,7 +221,7 @@ def run(protocol: str, messages: Sequence[bytes], many: int, seed: int) -> Count
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("protocols", nargs="*", choices=list(PROTOCOLS), default=[], metavar="PROTOCOL")
+    parser.add_argument("protocols", nargs="*", metavar="PROTOCOL", help=", ".join(PROTOCOLS))
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
