@@ -13,7 +13,7 @@ from feed.normalize.kraken import CHECKSUM, Kraken
 from feed.normalize.kraken_messages import Answer, Instruments, Status
 from feed.normalize.venue import BOOK, NO_TOPIC, QUOTE
 from feed.normalize.venue_books import BAD_LEVEL, MALFORMED
-from tests.normalize.fuzz.venues import KRAKEN_MESSAGES, fuzz_kraken
+from tests.normalize.fuzz.venues import SUITE_MESSAGES, fuzz_kraken
 from tests.normalize.kraken_capture import PAIRS, book_message, messages, updates
 from tests.normalize.plain_levels import Plain
 from tests.normalize.venue_play import BAD, LAST, SNAPSHOT, asked_topics, told
@@ -304,4 +304,4 @@ def test_the_venues_examples(data_dir: Path, tape: Tape) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_noise_breaks_nothing(seed: int) -> None:
-    fuzz_kraken(KRAKEN_MESSAGES // 2, seed)
+    fuzz_kraken(SUITE_MESSAGES // 2, seed)

@@ -14,17 +14,19 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from feed.normalize.coinbase import GAP, Coinbase
+from feed.normalize.coinbase_messages import Channel, Subscriptions
 from feed.normalize.kraken import Kraken
 from feed.normalize.kraken_messages import Answer, Instruments, Status
 from feed.normalize.venue import NO_TOPIC
 from feed.normalize.venue_books import MALFORMED
-from tests.normalize.kraken_capture import book_message
+from tests.normalize import coinbase_words, kraken_capture
 from tests.normalize.plain_levels import Plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KRAKEN_MESSAGES = 10_000
+SUITE_MESSAGES = 10_000
 """So many are tried in the suite."""
 
 _BITS = (
@@ -41,6 +43,7 @@ _BITS = (
     b"null",
     b"1e400",
     b"\\u0000",
+    b"\\ud800",
     b"\xff",
     b"\x00",
     b"9" * 40,
@@ -121,7 +124,7 @@ def fuzz_kraken(messages: int, seed: int) -> Counter[str]:
         symbol = chance.choice(books.symbols)
         plain, index = books.plain[symbol], indices[symbol]
         moved = books.move(symbol)
-        message = book_message(symbol, "update", *moved, plain.crc32())
+        message = kraken_capture.book_message(symbol, "update", *moved, plain.crc32())
         hurt = chance.random() < 0.7
         given = damaged(chance.choice([message, message, *others]), [message, *others], chance) if hurt else message
         hear = kraken.apply_v1 if given[:1] == b"[" and n % 2 else kraken.apply
@@ -136,7 +139,7 @@ def fuzz_kraken(messages: int, seed: int) -> Counter[str]:
             for side in (0, 1):
                 assert kraken.book(index).levels(side)[:10] == plain.levels(side)[:10], n
         if not kraken.is_live(index) or answer == MALFORMED:
-            kraken.apply(book_message(symbol, "snapshot", *books.levels(symbol), plain.crc32()), n)
+            kraken.apply(kraken_capture.book_message(symbol, "snapshot", *books.levels(symbol), plain.crc32()), n)
             assert kraken.is_live(index)
             assert not kraken.is_doubtful(index)
         counted.update(dict(kraken.take_rejected()))
@@ -146,13 +149,64 @@ def fuzz_kraken(messages: int, seed: int) -> Counter[str]:
     return counted
 
 
+def fuzz_coinbase(messages: int, seed: int) -> Counter[str]:
+    """What was counted, by reason. There is no checksum: damage that reads well and is of the next number is believed."""
+    chance = random.Random(seed)
+    books = Books(chance, ("BTC-USD", "ETH-USD"))
+    coinbase = Coinbase(None, 1)
+    indices = {symbol: coinbase.symbol(symbol, [NO_TOPIC] * 4, n, 8) for n, symbol in enumerate(books.symbols)}
+    sound = dict.fromkeys(books.symbols, False)
+    counted: Counter[str] = Counter()
+    begun = time.monotonic()
+    for n in range(messages):
+        symbol = chance.choice(books.symbols)
+        plain, index = books.plain[symbol], indices[symbol]
+        number = coinbase.expected
+        update = coinbase_words.book_message(number, "update", *books.move(symbol), symbol)
+        others = [
+            update,
+            coinbase_words.message("heartbeats", number, [{"heartbeat_counter": n}]),
+            coinbase_words.message("subscriptions", number, [{"subscriptions": {"level2": ["BTC-USD"]}}]),
+            coinbase_words.message("ticker", number, []),
+            coinbase_words.trade_message(number, "update", n, product=symbol),
+        ]
+        hurt = chance.random() < 0.7
+        answer = coinbase.apply(damaged(chance.choice([update, *others]), others, chance) if hurt else update, n)
+        assert answer in (None, GAP, MALFORMED) or isinstance(answer, (Channel, Subscriptions)), answer
+        for each, why in coinbase.take_wrong():
+            counted[why] += 1
+            assert not coinbase.is_live(each)
+            assert coinbase.is_doubtful(each)
+        if hurt:
+            sound = dict.fromkeys(books.symbols, False)
+        elif sound[symbol]:
+            for side in (0, 1):
+                assert coinbase.book(index).levels(side)[:10] == plain.levels(side)[:10], n
+        if isinstance(answer, str):  # the source makes the connection anew
+            counted[answer] += 1
+            coinbase.expected = 0
+            for each in indices.values():
+                coinbase.forget(each, n)
+        if not sound[symbol]:
+            snapshot = coinbase_words.book_message(coinbase.expected, "snapshot", *books.levels(symbol), symbol)
+            assert coinbase.apply(snapshot, n) is None
+            assert coinbase.is_live(index)
+            assert not coinbase.is_doubtful(index)
+            sound[symbol] = True
+        counted.update(dict(coinbase.take_rejected()))
+    counted["messages"] = messages
+    counted["per_s"] = int(messages / (time.monotonic() - begun))
+    assert all(coinbase.book(index).memory_bytes < 1 << 20 for index in indices.values())
+    return counted
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("venue", choices=["kraken"])
+    arguments.add_argument("venue", choices=["kraken", "coinbase"])
     arguments.add_argument("--messages", type=int, default=1_000_000)
     arguments.add_argument("--seed", type=int, default=1)
     given = arguments.parse_args()
-    found = {"kraken": fuzz_kraken}[given.venue](given.messages, given.seed)
+    found = {"kraken": fuzz_kraken, "coinbase": fuzz_coinbase}[given.venue](given.messages, given.seed)
     print(dict(found), f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB at most")
 
 
