@@ -72,8 +72,8 @@ def venues() -> Dashboard:
         ),
         lines(
             "Resynchronised per second by cause",
-            "gap, checksum: updates were missing, that symbol's book was got anew. disconnect, stale, no_answer, refused, "
-            "connect: a whole connection.",
+            "gap, checksum: updates were missing, that symbol's book was got anew. disconnect, stale, no_answer, "
+            "refused, connect: a whole connection.",
             "short",
             Expr(f"{per_s('source, cause', 'tickcast_source_resyncs_total')} {none}", "{{source}} {{cause}}"),
         ),
