@@ -168,7 +168,7 @@ def _time(ns: int) -> str:
 def markets(symbols: Sequence[str], seed: int = 1) -> list[Market]:
     """One for each of the venue's names."""
     return [
-        Market(symbol, price_decimals=1, size_decimals=8, start=1_000_000 * (i + 1), seed=seed)
+        Market(symbol, price_decimals=1, size_decimals=5, start=1_000_000 * (i + 1), seed=seed)
         for i, symbol in enumerate(symbols)
     ]
 

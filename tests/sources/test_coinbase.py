@@ -28,7 +28,7 @@ def venue() -> Iterator[FakeCoinbase]:
 
 
 def listening(venue: FakeCoinbase, tape: Tape, tmp_path: Path, **more: Any) -> Turned:
-    settings: dict[str, Any] = {"symbols": NAMES, "size_decimals": 8, "reconnect": "20ms", "stale_after": "1s"}
+    settings: dict[str, Any] = {"symbols": NAMES, "reconnect": "20ms", "stale_after": "1s"}
     settings |= {"websocket": venue.websocket_url, "rest": venue.rest_url} | more
     config = CoinbaseConfig(**settings)
     return Turned(tape, tmp_path, lambda name, sink, counters: CoinbaseSource(name, config, sink, counters))
@@ -62,7 +62,7 @@ def test_books_quotes_trades_and_definitions_come(venue: FakeCoinbase, tape: Tap
             assert told == (market.price_raw(trade.price), trade.size, b"A" if trade.side else b"B")
         (definition,) = turned.of("definition", symbol)
         assert int(definition["min_price_increment"]) == 10_000_000
-        assert int(definition["unit_of_measure_qty"]) == 10
+        assert int(definition["unit_of_measure_qty"]) == 10_000
         assert bytes(definition["raw_symbol"]).rstrip(b"\0").decode() == market.symbol
     for one in turned.of("book", "BTC-USD.COINBASE"):
         assert 0 < int(one["ts_recv"]) - int(one["ts_event"]) < 60 * 10**9
@@ -70,7 +70,9 @@ def test_books_quotes_trades_and_definitions_come(venue: FakeCoinbase, tape: Tap
 
 
 def test_sizes_reach_to_a_million_dollars(venue: FakeCoinbase, tape: Tape, tmp_path: Path) -> None:
-    turned = listening(venue, tape, tmp_path, size_decimals=-1)
+    for market in venue.markets.values():
+        market.size_decimals = 8
+    turned = listening(venue, tape, tmp_path)
     turned.turn(lambda: books(turned, 1))
     found = [int(turned.of("definition", f"{name}.COINBASE")[0]["unit_of_measure_qty"]) for name in NAMES]
     assert found == [100, 100, 10]  # at 10,000 to 30,000 dollars 2^32 units of 10^-8 are worth 0.4 to 1.3 million

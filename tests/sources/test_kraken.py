@@ -28,7 +28,7 @@ def venue() -> Iterator[FakeKraken]:
 
 
 def listening(venue: FakeKraken, tape: Tape, tmp_path: Path, **more: Any) -> Turned:
-    settings: dict[str, Any] = {"symbols": [ours(name) for name in NAMES], "size_decimals": 8, "reconnect": "20ms"}
+    settings: dict[str, Any] = {"symbols": [ours(name) for name in NAMES], "reconnect": "20ms"}
     settings |= {"stale_after": "1s", "websocket": venue.websocket_url} | more
     config = KrakenConfig(**settings)
     return Turned(tape, tmp_path, lambda name, sink, counters: KrakenSource(name, config, sink, counters))
@@ -66,7 +66,7 @@ def test_books_quotes_trades_and_definitions_come(venue: FakeKraken, tape: Tape,
             assert told == (market.price_raw(trade.price), trade.size, b"A" if trade.side else b"B")
         (definition,) = turned.of("definition", symbol)
         assert int(definition["min_price_increment"]) == 100_000_000
-        assert int(definition["unit_of_measure_qty"]) == 10
+        assert int(definition["unit_of_measure_qty"]) == 10_000
         assert bytes(definition["raw_symbol"]).rstrip(b"\0").decode() == market.symbol
     one = turned.of("book", "BTC-USD.KRAKEN")[0]
     assert 0 < int(one["ts_recv"]) - int(one["ts_event"]) < 60 * 10**9
