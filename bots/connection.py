@@ -27,6 +27,7 @@ from bots.links.shm import ShmLink
 from bots.mending import Mender
 from bots.offset import Offset
 from bots.report import Reporter
+from bots.route import MULTICAST
 from bots.staleness import FeedWatch, Stale, SymbolState, symbol_state
 from bots.status import Trading
 from feed.clock import boot_id, monotonic_ns, now_ns
@@ -161,7 +162,7 @@ class Connection:
         while not self.delivery.stopped:
             why = "" if self.link is not None else self._try(wait=True)
             if self.link is not None:
-                why = self._prove(deadline_ns)
+                why = self._prove(deadline_ns) or self._number()
                 if not why:
                     break
                 if self.route.distrust(self.link.transport, why):
@@ -587,6 +588,16 @@ class Connection:
                 return ""
             if monotonic_ns() >= until_ns:
                 return f"{self.link.endpoint}: no publisher proves the subscription"
+        return ""
+
+    def _number(self) -> str:
+        """Nobody tells a bot that has joined a group where the numbering of each topic stands: ask. Gives why not."""
+        if self._control is None or not isinstance(self.link, FrameLink) or self.link.transport not in MULTICAST:
+            return ""
+        try:
+            self.link.expect(*self._control.due([pattern.text for pattern in self.route.patterns], ASK_S))
+        except ControlError as error:
+            return str(error)
         return ""
 
     # --- saying so --------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ and answers are JSON, history comes as data parts behind it.
 from __future__ import annotations
 
 import itertools
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import orjson
@@ -15,6 +15,10 @@ from bots.offset import RoundTrips
 from feed.clock import monotonic_ns, now_ns
 from feed.errors import ControlError
 from feed.wire.pgm import Window  # noqa: TC001 - msgspec reads annotations when it runs
+from feed.wire.records import BY_WORD
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Archive", "ControlClient", "Directory", "Transport"]
 
@@ -68,6 +72,16 @@ class Directory(msgspec.Struct, frozen=True):
     def find(self, transport: str) -> Transport | None:
         """The first publisher that offers `transport`."""
         return next((each for each in self.transports if each.transport == transport), None)
+
+
+class _Due(msgspec.Struct, frozen=True):
+    """One chunk of an answer to `symbols` with `due`."""
+
+    epoch: int
+    symbols: list[str]
+    schemas: list[list[str]]
+    due: list[list[int]]
+    next: int | None
 
 
 class ControlClient:
@@ -130,6 +144,29 @@ class ControlClient:
         if answer is None:
             raise self._no_answer()
         return self._directory(answer)
+
+    def due(self, patterns: Sequence[str], timeout: float) -> tuple[int, dict[tuple[int, str], int]]:
+        """The epoch, and of every topic of these symbols the topic_seq that its next record will have, by schema id and
+        symbol. Raises ControlError where an answer takes longer than `timeout` seconds or is none.
+        """
+        found: dict[tuple[int, str], int] = {}
+        epoch = 0
+        for pattern in patterns:
+            start: int | None = 0
+            while start is not None:
+                answer = self.ask("symbols", timeout, pattern=pattern, due=True, **{"from": start})
+                try:
+                    told = msgspec.convert(answer, _Due)
+                    for symbol, words, numbers in zip(told.symbols, told.schemas, told.due, strict=True):
+                        for word, number in zip(words, numbers, strict=True):
+                            if word in BY_WORD:  # else of a newer feed
+                                found[BY_WORD[word].id, symbol] = number
+                except (msgspec.ValidationError, ValueError) as error:
+                    raise ControlError(f"not an answer about symbols: {error}", where=self.feed) from None
+                if epoch not in (0, told.epoch):
+                    raise ControlError("the feed began a new epoch meanwhile; ask again", where=self.feed)
+                epoch, start = told.epoch, told.next
+        return epoch, found
 
     def compare_clocks(self, timeout: float) -> bool:
         """Make a round trip for `trips`; False if it takes longer than `timeout` seconds."""

@@ -34,6 +34,8 @@ cdef class FrameLink(Link):
     cdef uint32_t* slots
     cdef uint32_t key_count, key_room, slot_mask
     cdef uint32_t last              # index of the last frame's topic
+    cdef dict due                   # what expect() was told; None: not known
+    cdef uint64_t due_epoch
 
     # The next whole frame, BORROWED until the next call; TAKE_*.
     cdef int take(self, const uint8_t** at, size_t* nbytes) noexcept nogil

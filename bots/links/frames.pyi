@@ -5,6 +5,7 @@ class FrameLink(Link):
     proved: bool
     endpoint: str
     def prove(self, timeout_ns: int) -> bool: ...
+    def expect(self, epoch: int, due: dict[tuple[int, str], int]) -> None: ...
 
 class Script(FrameLink):
     ended: bool

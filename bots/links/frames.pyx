@@ -109,6 +109,17 @@ cdef class FrameLink(Link):
         """Wait until it is proved that what was asked for comes here, at most `timeout_ns`."""
         return self.proved
 
+    def expect(self, epoch: int, due: dict) -> None:
+        """Of every topic there is in `epoch`, by schema id and symbol, the topic_seq that its next record will have. A loss
+        before the first frame of a topic shows then, too. To be said before the first call of next().
+        """
+        self.due_epoch, self.due = epoch, due
+
+    def baseline(self, topic: int) -> tuple[int, bool]:
+        if self.due is None or self.frame.header.epoch not in (0, self.due_epoch):
+            return 0, False
+        return self.due.get(self.topic(topic), 1), False
+
     def passed(self, epoch: int = 0) -> int:
         return self.seq if epoch in (0, self.epoch) else 0
 

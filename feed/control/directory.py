@@ -47,12 +47,27 @@ class SymbolIndex:
         else:
             known.append((schema, topic_id))
 
-    def answer(self, request: Mapping[str, Any], retired: Callable[[int], bool] = lambda _: False) -> dict[str, Any]:
+    def answer(
+        self,
+        request: Mapping[str, Any],
+        retired: Callable[[int], bool] = lambda _: False,
+        due: Callable[[int], int] | None = None,
+    ) -> dict[str, Any]:
         """One chunk: ``symbols``, their ``schemas``, and ``next``, the ``from`` to go on with, None when that was all.
 
         `request` may have ``pattern`` (default ``*``) and ``from`` (default 0); topics that are `retired` are left out.
+        With `due`, the topic_seq that a topic's next record will have, those of the ``schemas`` stand in ``due``.
         Raises ControlError.
         """
+        told = self._chunk(request, retired)
+        if due is not None:
+            told["due"] = [
+                [due(topic_id) for schema, topic_id in self._topics[symbol] if not retired(topic_id)]
+                for symbol in told["symbols"]
+            ]
+        return told
+
+    def _chunk(self, request: Mapping[str, Any], retired: Callable[[int], bool]) -> dict[str, Any]:
         text, start = request.get("pattern", "*"), request.get("from", 0)
         if not isinstance(text, str):
             raise ControlError("not a pattern", expected="a string such as ES*", found=type(text).__name__)

@@ -183,7 +183,12 @@ class Control:
 
     def _answer_symbols(self, asked: dict[str, Any]) -> dict[str, Any]:
         log = self._open_log()
-        return {"epoch": log.epoch, **self._symbols.answer(asked, self._following.retired)}
+        if not asked.get("due"):
+            return {"epoch": log.epoch, **self._symbols.answer(asked, self._following.retired)}
+        if self._topics_seen < log.topic_count:
+            raise ControlError("still learning the feed's topics; ask again", found=f"{self._topics_seen} so far")
+        told = self._symbols.answer(asked, due=lambda topic_id: log.topic_seq(topic_id) + 1)
+        return {"epoch": log.epoch, **told}
 
     def _answer_stats(self, asked: dict[str, Any]) -> dict[str, Any]:
         self._bots.put(parse_report(asked.get("bot")), clock.now_ns())

@@ -70,6 +70,7 @@ cdef class LogObserver:
     """
 
     cdef const tc_log_header* header       # BORROWED from _maps, valid as long as this object lives
+    cdef const uint64_t* topic_seqs
     cdef const tc_topic_entry* entries
     cdef const tc_readers* readers
     cdef object _maps
@@ -89,6 +90,7 @@ cdef class LogObserver:
         self.readers = <const tc_readers*>&readers_bytes[0]
         if tc_read_published(&self.header.magic) != TC_LOG_MAGIC or self.header.version != TC_LOG_VERSION:
             raise LogMissing("the log is only being made, or of another version", where=str(directory))
+        self.topic_seqs = <const uint64_t*>&topics_bytes[0]
         self.entries = <const tc_topic_entry*>(&topics_bytes[0] + 8 * <size_t>self.header.max_topics)
 
     def figures(self) -> LogFigures:
@@ -134,6 +136,12 @@ cdef class LogObserver:
     def topic(self, topic_id: int) -> tuple[str, str]:
         """(schema, symbol) of a topic id below `topic_count`."""
         return topic_of(self.entries, self.topic_count, topic_id)
+
+    def topic_seq(self, topic_id: int) -> int:
+        """The last topic_seq given in a topic of an id below `topic_count`, 0 before the first."""
+        if not 0 <= topic_id < self.topic_count:
+            raise CallerError("no such topic id", expected=f"below {self.topic_count}", found=topic_id)
+        return tc_read_published(&self.topic_seqs[<uint32_t>topic_id])
 
     def _readers(self, tail: int) -> list[ReaderFigures]:
         cdef const tc_reader_slot* slot

@@ -8,6 +8,7 @@ import pytest
 
 from bots.directory import ControlClient
 from feed.errors import ControlError
+from feed.wire.records import BY_WORD
 
 from .conftest import PATIENCE_S, WholeFeed
 
@@ -92,4 +93,18 @@ def test_a_star_is_the_host_of_the_control_address() -> None:
     ]:
         client = ControlClient(feed)
         assert client.reach(endpoint) == reached
+        client.close()
+
+
+def test_where_the_numbering_of_each_topic_stands(whole: WholeFeed) -> None:
+    whole.start()
+    whole.send("quote.AAPL", "trade.AAPL", "quote.AAPL", "quote.MSFT", "trade.IBM", "quote.AA")
+    client = ControlClient(whole.address)
+    quote, trade = BY_WORD["quote"].id, BY_WORD["trade"].id
+    try:
+        epoch, due = client.due(["AA*", "IBM", "NONE"], PATIENCE_S)
+        assert epoch == whole.writer.epoch
+        assert due == {(quote, "AAPL"): 3, (trade, "AAPL"): 2, (trade, "IBM"): 2, (quote, "AA"): 2}
+        assert client.due(["*"], PATIENCE_S)[1] == {**due, (quote, "MSFT"): 2}
+    finally:
         client.close()
