@@ -283,10 +283,12 @@ def doctor(file: ConfigFile = None, sets: Sets = None, *, as_json: Json = False)
 
 
 Over = Annotated[
-    Literal["shm", "ipc", "tcp", "epgm"] | None, typer.Option("--transport", help="How ticks reach the bots.")
+    Literal["shm", "ipc", "tcp", "epgm", "mold"] | None,
+    typer.Option("--transport", help="How ticks reach the bots."),
 ]
 HostCount = Annotated[
-    int, typer.Option("--hosts", help="Bots on so many hosts of their own: network namespaces, as root (tcp, epgm).")
+    int,
+    typer.Option("--hosts", help="Bots on so many hosts of their own: network namespaces, as root (tcp, epgm, mold)."),
 ]
 Idle = Annotated[Literal["spin", "park"] | None, typer.Option("--idle", help="How bots wait: spin takes a core each.")]
 Use = Annotated[
@@ -304,8 +306,8 @@ As = Annotated[
 ]
 Batch = Annotated[int, typer.Option("--batch", help="Ticks of a topic per frame at most; 1 is one frame a tick.")]
 Versus = Annotated[
-    Literal["libzmq-c", "pyzmq"] | None,
-    typer.Option("--vs", help="Alternate with this peer in the same call (tcp, ipc, epgm; 1 bot)."),
+    Literal["libzmq-c", "pyzmq", "udp-c"] | None,
+    typer.Option("--vs", help="Alternate with this peer in the same call (tcp, ipc, epgm; udp-c: mold; 1 bot)."),
 ]
 Rounds = Annotated[int, typer.Option("--alternations", help="How often with --vs; the median counts.")]
 
@@ -359,7 +361,8 @@ def throughput(
 def fanout(
     *,
     transport: Annotated[
-        Literal["mixed", "shm", "ipc", "tcp", "epgm"] | None, typer.Option("--transport", help="mixed: shm and tcp.")
+        Literal["mixed", "shm", "ipc", "tcp", "epgm", "mold"] | None,
+        typer.Option("--transport", help="mixed: shm and tcp."),
     ] = None,
     idle: Idle = None,
     api: Use = "callback",
@@ -404,6 +407,44 @@ def recovery(
         typer.echo(msgspec.json.encode(rows).decode())
     else:
         Console().print(show(rows))
+
+
+@bench_app.command(epilog="Example: feed bench ingest --kind itch --file 01302020.NASDAQ_ITCH50 --vs itch-book")
+def ingest(
+    *,
+    kind: Annotated[Literal["itch", "binance", "kraken", "coinbase"], typer.Option("--kind", help="Whose messages.")],
+    file: Annotated[
+        Path, typer.Option("--file", help="An ITCH file; or a capture: `capture` of a source, lines `ns {json}`.")
+    ],
+    vs: Annotated[
+        Literal["itch-book", "cryptofeed"] | None,
+        typer.Option("--vs", help="Alternate with this program's handler in the same call."),
+    ] = None,
+    alternations: Rounds = 7,
+    messages: Annotated[
+        int, typer.Option("--messages", help="Play a short capture again until there were so many; 0: once.")
+    ] = 200_000,
+    peer_python: Annotated[
+        str, typer.Option("--peer-python", metavar="PYTHON", help="The interpreter that has the peer.")
+    ] = sys.executable,
+    as_json: Json = False,
+) -> None:
+    """How fast captured messages become books and records in the log, on one core, in messages a second.
+
+    Memory is the process's at its end, our log's 64 MiB included.
+    """
+    from feed.bench.ingest import plan as ingesting  # noqa: PLC0415 - a command loads only what it needs
+    from feed.bench.ingest.run import run as measure  # noqa: PLC0415
+    from feed.bench.ingest.show import show  # noqa: PLC0415
+
+    options = ingesting.Options(
+        kind=kind, file=file, vs=vs, alternations=alternations, messages=messages, peer_python=peer_python
+    )
+    results = measure(options, lambda what: typer.echo(what, err=True))
+    if as_json:
+        typer.echo(msgspec.json.encode(results).decode())
+    else:
+        Console().print(show(results))
 
 
 @bench_app.command(epilog="Example: feed bench measuring")

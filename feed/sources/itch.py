@@ -95,6 +95,11 @@ class ItchDays:
     def park(self, timeout_ns: int) -> None:
         sleep_until_due(self._frames.due_ns, self._clock(), timeout_ns, full=self._frames.want == Want.ROOM)
 
+    @property
+    def messages(self) -> int:
+        """How many were dealt with."""
+        return self._frames.messages
+
     def progress(self) -> str:
         rate = self._rate.look(self._books.done)
         path = self._files[min(self._at, len(self._files) - 1)][0]
