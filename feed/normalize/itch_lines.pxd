@@ -33,7 +33,8 @@ cdef class ItchLines:
     cdef uint64_t held_max
     cdef held_t* held                     # [at, at + n) rise
     cdef size_t held_at, held_n, held_capacity
-    cdef uint64_t far                     # the message behind one that is implausibly far ahead; 0: none was
+    cdef uint64_t far                     # the message behind those that are implausibly far ahead,
+    cdef uint32_t far_n                   # so many datagrams in a row
     cdef uint64_t rejected[REASONS_END]
 
     # Take in one datagram of a line; `now` is monotonic. Returns LINES_*.

@@ -21,7 +21,8 @@ cdef enum:
     BAD_FAR = 6                    # behind the reasons of mold.h, which are -1 to -5
     NO_ROOM_HELD = 7
     HELD_MIN = 64
-    JUMP_MAX = 1 << 20             # messages ahead; farther must be proved by the one that follows there
+    JUMP_MAX = 1 << 20             # messages ahead; farther must be proved
+    JUMP_BELIEVED = 4              # by so many datagrams in a row that follow each other there
 
 HELD_BYTES = 64 << 20
 """What may wait for earlier messages, by default."""
@@ -61,7 +62,7 @@ cdef class ItchLines:
         self.held_at = self.held_n = 0
         self.held_bytes = 0
         self.next = self.highest = sequence
-        self.end = self.far = 0
+        self.end = self.far = self.far_n = 0
         self.begun = True
         self.paused = False
 
@@ -154,14 +155,18 @@ cdef class ItchLines:
             self.other_sequence = packet.sequence
             return LINES_OTHER
         behind = packet.sequence + packet.count
-        if packet.sequence > self.highest + JUMP_MAX and packet.sequence != self.far:
+        if packet.sequence > self.highest + JUMP_MAX:
+            self.far_n = self.far_n + 1 if packet.sequence == self.far else 1
             self.far = behind
-            self.rejected[BAD_FAR] += 1
-            return LINES_TAKEN
-        self.far = 0
+            if self.far_n < JUMP_BELIEVED:
+                self.rejected[BAD_FAR] += 1
+                return LINES_TAKEN
+        self.far_n = 0
         self.highest = max(self.highest, behind)
         if packet.end:
-            self.end = packet.sequence
+            self.end = behind
+        elif behind > self.end:        # it goes on: who said so was wrong
+            self.end = 0
         ranges = self.arbiter.offer(line, packet.sequence, packet.count, now)
         at = packet.blocks
         message = packet.sequence

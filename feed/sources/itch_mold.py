@@ -101,6 +101,7 @@ class ItchMold:
             )  # fmt: skip
         self._give_up_ns = duration_ns(config.give_up)
         self._sessions = MoldSessions(self._lines, self._books.tally)
+        self._said_end = False
         self._told = False
         """That the books of the session before may be wrong, now that it is left."""
         self._hole: tuple[int, int] | None = None
@@ -249,6 +250,10 @@ class ItchMold:
         arbiter = self._lines.arbiter
         if arbiter.complete_below == arbiter.next:
             self._hole = None
+            over = 0 < self._lines.end <= arbiter.next
+            if over and not self._said_end:
+                log.info("source %s: the session has ended after message %d", self.name, self._lines.end - 1)
+            self._said_end = over
             return
         hole = arbiter.holes[0]
         if hole != self._hole:

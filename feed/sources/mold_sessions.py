@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["MoldSessions", "NextSession"]
 
 _BELIEVED = 4
-"""Datagrams of another session until it is believed: one that is damaged there has no others of its kind."""
+"""Datagrams of another session, with nothing new of the one that runs between them, until it is believed: one that is
+damaged there has no others of its kind, and a line that is behind has still to bring the old session's last."""
 
 _SESSIONS_MAX = 4
 _KEPT_MAX = 1024
@@ -29,8 +30,8 @@ class NextSession(NamedTuple):
 
 
 class MoldSessions:
-    """Of `lines`. The first session is taken up at once, the next once it is believed or the one before has ended; what
-    came of it by then is kept. One that was left is left for ever. What is noise is counted."""
+    """Of `lines`. The first session is taken up at once, the next once it is believed; what came of it by then is
+    kept. One that was left is left for ever. What is noise is counted."""
 
     def __init__(self, lines: ItchLines, tally: Tally) -> None:
         self.began = False
@@ -39,6 +40,8 @@ class MoldSessions:
         self._left: set[bytes] = set()
         self._others: dict[bytes, list[tuple[int, bytes]]] = {}
         self._next = b""
+        self._streak = (b"", 0, 0)
+        """Whose datagrams came last, what the session that runs had by then, and how many they are."""
 
     @property
     def changes(self) -> bool:
@@ -57,8 +60,10 @@ class MoldSessions:
         kept = self._others.setdefault(session, [])
         if len(kept) < _KEPT_MAX:
             kept.append((line, datagram))
-        over = 0 < self._lines.end <= self._lines.arbiter.complete_below
-        if not self.began or over or len(kept) >= _BELIEVED:
+        known = self._lines.arbiter.next
+        same = self._streak[:2] == (session, known)
+        self._streak = (session, known, self._streak[2] + 1 if same else 1)
+        if not self.began or self._streak[2] >= _BELIEVED:
             self._next = session
 
     def take(self) -> NextSession:

@@ -1,8 +1,8 @@
 """Noise for Nasdaq's protocols. By hand: python -m tests.normalize.fuzz.nasdaq [itch mold soup] --messages 1000000
 
-Sound messages of a real morning of which each is damaged: as ITCH messages, as MoldUDP64 datagrams of some of them on two
-lines, as SoupBinTCP packets in pieces of any size. Whatever comes, nothing is raised, everything comes to an end, memory
-stays bounded, and what is refused is counted.
+Sound messages of a real morning of which each is damaged: as ITCH messages, as MoldUDP64 datagrams of some of them on
+two lines, as SoupBinTCP packets in pieces of any size. Whatever comes, nothing is raised, everything comes to an end,
+memory stays bounded, and what is refused is counted.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ IN_THE_SUITE = 7_000
 
 MEMORY_BYTES = 96 << 20
 HELD_BYTES = 1 << 20
-SESSION = b"SESSION001"
+KINDS, WEIGHTS = (b"S", b"H", b"+", b"U", b"?", b"A", b"J", b"Z"), (900, 30, 30, 30, 5, 1, 1, 1)
 
 
 class Books:
@@ -77,13 +77,16 @@ class Books:
         self.counters.close()
 
 
-def damaged(raw: bytes, rnd: random.Random, first: int = 0) -> bytes:
-    """One to three bytes from `first` on are others; now and then some are left out, or come twice."""
+def damaged(raw: bytes, rnd: random.Random, first: int = 0, *, length: bool = True) -> bytes:
+    """One to three bytes from `first` on are others; now and then some are left out, or come twice, unless its `length`
+    is to stay."""
     out = bytearray(raw)
     for _ in range(rnd.randint(1, 3)):
         if len(out) > first:
             at = rnd.randrange(first, len(out))
             out[at] = rnd.choice((0, 255, rnd.randrange(256)))
+    if not length:
+        return bytes(out)
     if rnd.random() < 0.05:
         at = rnd.randrange(first, len(out) + 1)
         del out[at : at + rnd.randint(1, 8)]
@@ -117,11 +120,15 @@ def mold_datagrams(messages: Sequence[bytes], many: int, rnd: random.Random, boo
     sessions = MoldSessions(lines, Tally(books.counters, "fuzz"))
     numbers = [1, 1]
     for n in range(many):
+        if n % 2_000 == 0:
+            numbers = [1, 1]
         line = rnd.randrange(2)
         at = numbers[line] % (len(messages) - 1)
-        sound = mold.encode(SESSION, numbers[line], messages[at : at + rnd.randint(0, 2)])
+        sound = mold.encode(b"SESSION%03d" % (n // 2_000 % 1000), numbers[line], messages[at : at + rnd.randint(0, 2)])
         numbers[line] += 1 + (rnd.random() < 0.01)
-        dirty = damaged(sound, rnd, 10 if rnd.random() < 0.9 else 0)
+        dirty = damaged(
+            sound, rnd, rnd.choice((0, 10, 20, 22, 22, 22, 22)) if sound[20:] else 0, length=rnd.random() < 0.1
+        )
         if lines.take(line, dirty, n) == OTHER:
             sessions.other(line, dirty)
         if rnd.random() < 0.02:
@@ -144,6 +151,8 @@ def _turn(lines: ItchLines, sessions: MoldSessions, books: Books, now: int) -> N
         if sessions.changes:
             session, first, kept = sessions.take()
             lines.begin(session, first)
+            books.seen["messages"] += books.frames.messages
+            books.itch.begin(MIDNIGHT)
             books.frames.number(first)
             books.seen["sessions"] += 1
             for line, datagram in kept:
@@ -169,8 +178,9 @@ def soup(messages: Sequence[bytes], many: int, rnd: random.Random, books: Books)
         if rnd.random() < 0.3:
             sent = damaged(sent, rnd, 2)
         for n in range(rnd.randint(1, 1000)):
-            whole = packet(rnd.choice(b"SSSSSSSSSH+UZJ?").to_bytes(1, "big"), messages[(done + n) % len(messages)])
-            sent += damaged(whole, rnd, 2 if rnd.random() < 0.99 else 0)
+            kind = rnd.choices(KINDS, WEIGHTS)[0]
+            whole = packet(kind, messages[n % len(messages)])
+            sent += damaged(whole, rnd, 3, length=False) if rnd.random() < 0.999 else damaged(whole, rnd)
             done += 1
         books.seen["connections"] += 1
         while sent and not session.over:
@@ -212,7 +222,7 @@ def run(protocol: str, messages: Sequence[bytes], many: int, seed: int) -> Count
     books = Books(root / "books")
     try:
         PROTOCOLS[protocol](messages, many, random.Random(seed), books)
-        books.seen["messages"] = books.frames.messages
+        books.seen["messages"] += books.frames.messages
         return books.seen
     finally:
         books.close()
