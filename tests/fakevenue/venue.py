@@ -5,7 +5,7 @@ A venue derives from `FakeVenue` and says what its protocol is; this is its sock
     disconnect   a connection is cut                    stall    one says nothing more, until it is cut
     gap          an update goes to nobody               refuse   too many requests: 429, for a moment
     checksum     one has a wrong checksum               slow     answers take their time
-    garbage      one is damaged
+    garbage      one is damaged, so that it can be seen: whose digit is another needs a checksum
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class FakeVenue(ABC):
 
     def damaged(self, message: Any) -> bytes:
         text = bytearray(message if isinstance(message, bytes) else orjson.dumps(message))
-        text[self.random.randrange(len(text))] = self.random.choice(b'{}[]",:x0')
+        text[self.random.randrange(len(text))] = self.random.choice(b'{}[]",:x')
         return bytes(text)
 
     async def dawdle(self) -> None:

@@ -165,7 +165,7 @@ def test_a_venue_that_says_nothing_more_is_left_for_a_new_connection(trying: Try
     trying.check()
 
 
-@pytest.mark.parametrize("trying", [({"per_s": 0}, {"stale_after": "200ms"})], indirect=True)
+@pytest.mark.parametrize("trying", [({"per_s": 0}, {"stale_after": "200ms", "schemas": ["book"]})], indirect=True)
 def test_a_quiet_market_is_no_dead_line(trying: Trying) -> None:
     trying.turned.turn(trying.all_is_there)
     trying.turned.turn_for(1.0)
