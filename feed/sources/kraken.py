@@ -56,6 +56,7 @@ class KrakenSource(BookSource):
         self._kraken = Kraken(sink, PUBLISHER, venue)
         super().__init__(name, config, sink, counters, self._kraken, PUBLISHER, clock=clock)
         self._depth = config.depth
+        self._learned = False
         self._numbers = itertools.count(1)
 
     def begin(self) -> None:
@@ -71,7 +72,7 @@ class KrakenSource(BookSource):
         elif isinstance(said, Answer):
             self._answered(connection, said)
         elif isinstance(said, Instruments):
-            self._learn({pair.symbol: pair for pair in said.data.pairs}, received_ns)
+            self._learn(said, received_ns)
         elif isinstance(said, Status):
             log.info("source %s: Kraken is %s", self.name, ", ".join(each.system for each in said.data))
 
@@ -80,9 +81,11 @@ class KrakenSource(BookSource):
 
     # --- instruments and lines --------------------------------------------------------------------------------------
 
-    def _learn(self, pairs: dict[str, Pair], received_ns: int) -> None:
+    def _learn(self, said: Instruments, received_ns: int) -> None:
         """What there is: at first to know what to listen to, later because something of it has changed."""
-        first = not self._instruments
+        pairs = {pair.symbol: pair for pair in said.data.pairs}
+        first = not self._learned and said.type == "snapshot"
+        self._learned = self._learned or first
         for symbol in self._config.symbols:
             pair = pairs.get(symbol.replace("-", "/"))
             made = None if pair is None else self._instrument(symbol, pair)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from feed.normalize.coinbase import GAP, Coinbase
 from feed.normalize.coinbase_messages import Channel, Subscriptions
 from feed.normalize.venue_books import BAD_LEVEL, MALFORMED
-from tests.normalize.coinbase_words import book_message, message, trade_message
+from tests.normalize.coinbase_words import TIME, book_message, message, trade_message
 from tests.normalize.fuzz.venues import SUITE_MESSAGES, fuzz_coinbase
 from tests.normalize.venue_play import BAD, LAST, SNAPSHOT, asked_topics, told
 
@@ -178,6 +181,29 @@ def test_trades_are_numbered(tape: Tape) -> None:
         "malformed": 1,
         "unknown_symbol": 1,
     }
+
+
+@given(
+    st.datetimes(datetime.datetime(1970, 1, 1), datetime.datetime(2400, 1, 1)),
+    st.text("0123456789", max_size=12),
+    st.sampled_from(["Z", "+00:00"]),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+def test_times_are_to_the_nanosecond(tape: Tape, moment: datetime.datetime, part: str, zone: str) -> None:
+    moment = moment.replace(microsecond=0, tzinfo=datetime.UTC)
+    text = f"{moment:%Y-%m-%dT%H:%M:%S}{'.' if part else ''}{part}{zone}"
+    live = Live(tape)
+    (trade,) = live.hear(trade_message(0, "update", 5).replace(TIME.encode(), text.encode()))
+    assert trade.ts_event == int(moment.timestamp()) * 10**9 + int(part.ljust(9, "0")[:9] or 0)
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "2026-04-07", "2026-13-07T14:30:01Z", "2026-04-07T14:30:01+01:00", "2026-04-07T14:30:01.Z", "x" * 30]
+)
+def test_what_is_no_time_is_undefined(tape: Tape, bad: str) -> None:
+    live = Live(tape)
+    (trade,) = live.hear(trade_message(0, "update", 5).replace(TIME.encode(), bad.encode()))
+    assert trade.ts_event == 2**64 - 1
 
 
 @pytest.mark.parametrize("seed", range(2))
