@@ -7,6 +7,7 @@ A message is dealt with at once and as a whole; a sink may be full in the midst 
 from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
+from feed.log.through cimport TOOK
 from feed.wire.records cimport tc_record_header
 
 
@@ -50,12 +51,14 @@ cdef class Outbox:
 
     cdef int64_t deliver(self, Sink sink, uint64_t ts_in, int64_t limit) noexcept nogil:
         cdef int64_t n = 0
+        cdef int took
         cdef const outbox_entry* entry
         while self.given < self.count and n < limit:
             entry = &self.entries[self.given]
-            if not sink.append(entry.topic, entry.record, entry.nbytes, ts_in, 0):
+            took = sink.append(entry.topic, entry.record, entry.nbytes, ts_in, 0)
+            if not took:
                 break
-            self.ticks[entry.schema] += 1
+            self.ticks[entry.schema] += took == TOOK
             self.given += 1
             n += 1
         return n

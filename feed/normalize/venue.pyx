@@ -16,6 +16,7 @@ from libc.string cimport memcmp, memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from feed.clock cimport mono_ns, wall_ns, wall_sleep_until
+from feed.log.through cimport TOOK
 from feed.metrics.histogram cimport tc_histogram_record
 from feed.wire.records cimport (
     TC_BOOK_LEVELS,
@@ -214,11 +215,15 @@ cdef class VenueRecords:
     cdef void put(self, uint32_t topic, uint16_t schema, const void* record, uint32_t nbytes) noexcept nogil:
         """Into the sink. A ring that is full is waited for: meanwhile the venue's bytes wait in the socket."""
         cdef uint64_t until = 0
+        cdef int took = TOOK
         if topic >= TOPIC_REFUSED:
             self.refused += topic == TOPIC_REFUSED
             return
         if self._sink is not None:
-            while not self._sink.append(topic, record, nbytes, self.received, 0):
+            while True:
+                took = self._sink.append(topic, record, nbytes, self.received, 0)
+                if took:
+                    break
                 if until == 0:
                     until = mono_ns() + FULL_LIMIT_NS
                 elif mono_ns() > until:
@@ -227,7 +232,7 @@ cdef class VenueRecords:
                 wall_sleep_until(wall_ns() + FULL_SLEEP_NS)
         if self.venue is not NULL and self.ts_event != TC_UNDEF_TIMESTAMP:
             tc_histogram_record(self.venue, <int64_t>(self.received - self.ts_event))
-        self.ticks[schema] += 1
+        self.ticks[schema] += took == TOOK
         self.count += 1
 
     cdef void _quote(self, uint32_t symbol, char action, uint64_t sequence, uint8_t flags) noexcept nogil:

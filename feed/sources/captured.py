@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from feed.clock import now_ns
-from feed.config import BinanceConfig, CoinbaseConfig, KrakenConfig, PushConfig, SourceConfig
+from feed.config import (
+    BinanceConfig,
+    CoinbaseConfig,
+    ItchMoldConfig,
+    ItchSoupConfig,
+    KrakenConfig,
+    PushConfig,
+    SourceConfig,
+)
 from feed.errors import ConfigError, SourceError
 from feed.log.through import Restamped
 from feed.sources.capture import CaptureFile
@@ -32,6 +40,8 @@ __all__ = ["Captured"]
 
 _SOURCES: dict[type, str] = {
     BinanceConfig: "feed.sources.binance:BinanceSource",
+    ItchMoldConfig: "feed.sources.itch_mold:ItchMold",
+    ItchSoupConfig: "feed.sources.itch_soup:ItchSoup",
     KrakenConfig: "feed.sources.kraken:KrakenSource",
     CoinbaseConfig: "feed.sources.coinbase:CoinbaseSource",
     PushConfig: "feed.sources.push:Push",
