@@ -46,7 +46,7 @@ def command(peer: str, build: Path) -> list[str]:
 
     :raises HostError: its source or a C compiler is missing.
     """
-    source = SOURCES / {"libzmq-c": "libzmq_c.c", "pyzmq": "pyzmq_peer.py"}[peer]
+    source = SOURCES / {"libzmq-c": "libzmq_c.c", "pyzmq": "pyzmq_peer.py", "udp-c": "udp_c.c"}[peer]
     if not source.exists():
         raise HostError(
             "the peer's source is not here",
@@ -68,7 +68,7 @@ def command(peer: str, build: Path) -> list[str]:
     )
     if done.returncode:
         raise HostError("the peer does not compile", found=done.stderr.strip(), where=str(source))
-    return [str(program), libzmq()]
+    return [str(program)] if peer == "udp-c" else [str(program), libzmq()]
 
 
 def libzmq() -> str:
@@ -148,6 +148,11 @@ def run(options: Options, call: Sequence[str]) -> Figures:
 def _places(options: Options, net: Hosts | None, work: Path) -> tuple[Sequence[str], Sequence[str], str, str]:
     """What runs the sender and the receiver where they are to be, the sender's address, and the receiver's where the
     sender does not tell it: PGM's has an interface of its own."""
+    if options.transport == "mold":
+        group = plan.group(net is not None)
+        at_feed, at_bot = (net.feed, net.bots[0]) if net is not None else (None, None)
+        url, place = (f"{group}@{each.address if each is not None else '127.0.0.1'}" for each in (at_feed, at_bot))
+        return at_feed.within if at_feed else (), at_bot.within if at_bot else (), url, place
     if net is None:
         return (), (), "tcp://127.0.0.1:*" if options.transport == "tcp" else f"ipc://{work / 'peer'}", ""
     feed, bot = net.feed, net.bots[0]

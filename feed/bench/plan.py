@@ -6,6 +6,7 @@ drawn from a fixed seed, so what each bot must get is known to the tick.
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -63,7 +64,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     bench: Literal["latency", "throughput", "fanout"]
-    transport: Literal["shm", "ipc", "tcp", "mixed", "epgm"] | None = None
+    transport: Literal["shm", "ipc", "tcp", "mixed", "epgm", "mold"] | None = None
     hosts: int = 0
     idle: Idle | None = None
     api: Literal["callback", "batch", "native"] = "callback"
@@ -73,7 +74,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     processes: Literal["one", "many"] = "many"
     batch: int = 64
     ticks: int | None = None
-    vs: Literal["libzmq-c", "pyzmq"] | None = None
+    vs: Literal["libzmq-c", "pyzmq", "udp-c"] | None = None
     alternations: int = 7
     log_bytes: int = LOG_BYTES
 
@@ -112,6 +113,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def warm(self) -> int:
         """Ticks sent first and left out of every quantile and rate: a tenth, at least 100."""
         return max(100, (self.ticks or 0) // 10)
+
+
+def group(alone: bool) -> str:
+    """A group and port for mold; on a host that is not for this benchmark alone one that nobody else has."""
+    if alone:
+        return GROUP
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return f"239.194.{port >> 8}.{port & 255}:{port}"
 
 
 def symbols(count: int) -> list[str]:
@@ -195,7 +206,12 @@ def _check(options: Options) -> None:
                 _require(found == "shm", "--transport", "shm when flat out (--rate 0): nothing waits for bots", found)
     _require(0 <= options.hosts <= 200, "--hosts", "1 to 200", options.hosts)
     if options.hosts:
-        _require(options.transport in {"tcp", "epgm"}, "--hosts", "--transport tcp or epgm", options.transport)
+        found = options.transport
+        _require(found in {"tcp", "epgm", "mold"}, "--hosts", "--transport tcp, epgm or mold", found)
+    if options.transport == "mold":
+        _require(options.api != "native", "--api", "callback or batch over mold", options.api)
+        _require(options.vs in {None, "udp-c"}, "--vs", "udp-c over mold", options.vs)
+        _require(options.batch <= 128, "--batch", "at most 128 over mold", options.batch)
     if options.transport == "epgm":
         _require(options.bench != "throughput", "--transport", "not epgm: PGM sends as fast as its rate says", "epgm")
         _require(options.api != "native", "--api", "callback or batch over epgm", options.api)
@@ -203,23 +219,24 @@ def _check(options: Options) -> None:
     _require(
         options.transport != "mixed" or (options.bench == "fanout" and (options.bots or 0) >= 2),
         "--transport",
-        "shm, ipc, tcp or epgm; mixed is for fanout with two bots or more",
+        "shm, ipc, tcp, epgm or mold; mixed is for fanout with two bots or more",
         options.transport,
     )
     if options.processes == "one":
         _require(
-            options.transport in {"ipc", "tcp"} and options.bench != "fanout",
+            options.transport in {"ipc", "tcp", "mold"} and options.bench != "fanout",
             "--processes",
-            '"one" (writer and publisher in one thread) only with --transport tcp or ipc, not in fanout',
+            '"one" (writer and publisher in one thread) only with --transport tcp, ipc or mold, not in fanout',
             "one",
         )
     if options.vs:
         _require(
-            options.transport in {"ipc", "tcp", "epgm"} and options.bots == 1,
+            options.transport in {"ipc", "tcp", "epgm", "mold"} and options.bots == 1,
             "--vs",
-            "--transport tcp, ipc or epgm and one bot: the peers have no shared memory",
+            "--transport tcp, ipc, epgm or mold and one bot: the peers have no shared memory",
             options.vs,
         )
+        _require((options.vs == "udp-c") == (options.transport == "mold"), "--vs", "udp-c with mold only", options.vs)
 
 
 def _require(holds: bool, option: str, expected: str, found: object) -> None:

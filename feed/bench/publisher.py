@@ -8,11 +8,13 @@ import msgspec
 
 from feed import agent
 from feed.bench import children
-from feed.config import PgmConfig, ZmqConfig
+from feed.config import MoldConfig, PgmConfig, ZmqConfig
 from feed.metrics.counters import Counters
 from feed.multicast import PGM
+from feed.publish.mold import MoldPublisher
 from feed.publish.pgm import PgmPublisher
 from feed.publish.zmq import ZmqPublisher
+from feed.shards import SCHEME
 
 __all__ = ["NAME", "PublisherSpec", "open_publisher"]
 
@@ -20,7 +22,7 @@ NAME = "bench"
 
 
 class PublisherSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """`slow` as in [publish.NAME]; `endpoint` may leave the port to the kernel (port 0), or be a group of PGM."""
+    """`slow` as in [publish.NAME]; `endpoint` may leave the port to the kernel (port 0), or be a multicast group."""
 
     directory: str
     endpoint: str
@@ -34,17 +36,22 @@ class PublisherSpec(msgspec.Struct, frozen=True, kw_only=True):
         return f"publish.{NAME}"
 
 
-def open_publisher(spec: PublisherSpec) -> ZmqPublisher:
+def open_publisher(spec: PublisherSpec) -> ZmqPublisher | MoldPublisher:
     directory = Path(spec.directory)
     counters = Counters.open(directory, create=True)
+    if spec.endpoint.startswith(SCHEME):
+        interface = spec.endpoint.removeprefix(SCHEME).partition(";")[0]
+        asked = "127.0.0.1:0" if interface == "lo" else f"{interface}:0"
+        config = MoldConfig(endpoint=spec.endpoint, requests=asked, batch=spec.batch)
+        return MoldPublisher(NAME, config, directory, counters)
     if spec.endpoint.partition("://")[0] in PGM:
         return PgmPublisher(
             NAME, PgmConfig(endpoint=spec.endpoint, hwm=spec.hwm, batch=spec.batch), directory, counters
         )
-    config = msgspec.convert(
+    zmq = msgspec.convert(
         {"kind": "zmq", "endpoint": spec.endpoint, "hwm": spec.hwm, "slow": spec.slow, "batch": spec.batch}, ZmqConfig
     )
-    return ZmqPublisher(NAME, config, directory, counters)
+    return ZmqPublisher(NAME, zmq, directory, counters)
 
 
 def main() -> None:

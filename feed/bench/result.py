@@ -113,7 +113,7 @@ def result(
     return Result(
         bench=options.bench,
         transport=transport,
-        engine={"shm": "log", "mixed": "log+libzmq"}.get(transport, "libzmq"),
+        engine={"shm": "log", "mixed": "log+libzmq", "mold": "udp"}.get(transport, "libzmq"),
         peer=peer,
         bots=bots or options.bots or 1,
         rate_hz=options.rate or 0.0,

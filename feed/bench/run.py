@@ -230,7 +230,11 @@ def _on(options: Options, net: Hosts | None, children: Children) -> _Heard:
     directory = children.work / "log"
     flat, over_zmq = not options.rate, options.transport != "shm"
     address = net.feed.address if net is not None else "127.0.0.1"
-    places = {"ipc": f"ipc://{children.work / 'bots'}", "epgm": f"epgm://{address};{plan.GROUP}"}
+    places = {
+        "ipc": f"ipc://{children.work / 'bots'}",
+        "epgm": f"epgm://{address};{plan.GROUP}",
+        "mold": f"mold://{address if net is not None else 'lo'};{plan.group(net is not None)}",
+    }
     publisher = PublisherSpec(
         directory=str(directory),
         endpoint=places.get(options.transport or "", f"tcp://{address}:0"),

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from feed.publish.mold import MoldPublisher
     from feed.publish.zmq import ZmqPublisher
+
+    Publisher = ZmqPublisher | MoldPublisher
 
 __all__ = ["SenderSpec"]
 
@@ -111,7 +114,7 @@ def main() -> None:
     writer.close(remove=True)
 
 
-def _paced(writer: LogWriter, publisher: ZmqPublisher | None, topics: NDArray[np.uint32], spec: SenderSpec) -> int:
+def _paced(writer: LogWriter, publisher: Publisher | None, topics: NDArray[np.uint32], spec: SenderSpec) -> int:
     """One Python call per tick, stamped just before it, or with when it was due, if that is more than one gap ago.
 
     Gives how many were so late.
@@ -137,7 +140,7 @@ def _paced(writer: LogWriter, publisher: ZmqPublisher | None, topics: NDArray[np
     return behind
 
 
-def _flat_out(writer: LogWriter, publisher: ZmqPublisher | None, topics: NDArray[np.uint32], spec: SenderSpec) -> int:
+def _flat_out(writer: LogWriter, publisher: Publisher | None, topics: NDArray[np.uint32], spec: SenderSpec) -> int:
     template = plan.record()
     if publisher is None:
         return send_flat_out(writer, template, topics, 0, spec.ticks, spec.told)
@@ -148,7 +151,7 @@ def _flat_out(writer: LogWriter, publisher: ZmqPublisher | None, topics: NDArray
     return batches
 
 
-def _pump(publisher: ZmqPublisher) -> None:
+def _pump(publisher: Publisher) -> None:
     """Until all that the log holds is handed over."""
     while not publisher.drain():
         if not publisher.poll():

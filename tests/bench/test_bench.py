@@ -67,6 +67,7 @@ def text(results: list[Result]) -> str:
         {"transport": "tcp", "processes": "one"},
         {"transport": "ipc", "api": "native"},
         {"transport": "tcp", "api": "batch", "symbols": 5},
+        {"transport": "mold", "symbols": 3},
     ],
     ids=str,
 )
@@ -124,6 +125,8 @@ def test_flat_out_fanout_compares_the_writers_cost() -> None:
         ("latency", {"vs": "pyzmq", "rate": 5000, "ticks": 500, "transport": "ipc", "idle": "spin"}),
         ("throughput", {"vs": "libzmq-c", "ticks": 20_000, "transport": "ipc", "batch": 1}),
         ("throughput", {"vs": "pyzmq", "ticks": 20_000, "transport": "tcp"}),
+        ("latency", {"vs": "udp-c", "rate": 5000, "ticks": 500, "transport": "mold", "processes": "one"}),
+        ("throughput", {"vs": "udp-c", "ticks": 20_000, "transport": "mold", "api": "batch"}),
     ],
 )
 def test_beside_a_peer(bench: str, options: dict[str, object]) -> None:
