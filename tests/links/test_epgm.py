@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -132,3 +133,29 @@ def test_the_benchmark_beside_libzmq_in_c() -> None:
     assert (mine.transport, mine.lost, mine.ticks) == ("epgm", 0, 500)
     assert (theirs.peer, theirs.transport, theirs.lost, theirs.ticks) == ("libzmq-c", "epgm", 0, 500)
     assert mine.ratio_p50
+
+
+def test_a_stranger_who_makes_libpgm_end_the_publisher_costs_no_tick(stage: Stage, net: Hosts) -> None:
+    feed(stage, net, source__sim__rate=2000, source__sim__ticks=14_000)
+    one = bot(stage, net, 0, "epgm", "--start", "begin")
+    one.reaches(1000)
+    address, port = FEED_ADDRESS, int(GROUP.partition(":")[2])
+    with net.bots[1].entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+
+        def ended() -> bool:
+            stranger.sendto(b"", (address, port))
+            return stage.agent("publish.mc")["restarts"] > 0
+
+        wait_for(ended, "libpgm to end the publisher")
+    one.reaches(14_000)
+    got = one.collected
+    assert got.ticks == stage.log()
+    assert got.gaps == []
+
+
+def test_pgm_without_udp(stage: Stage, net: Hosts) -> None:
+    feed(stage, net, publish__mc__endpoint=f"pgm://eth0;{GROUP}", source__sim__rate=2000, source__sim__ticks=4000)
+    one = bot(stage, net, 0, "pgm", "--start", "begin", "--interface", "eth0")
+    one.reaches(4000)
+    assert one.collected.ticks == stage.log()
+    wait_for(lambda: transport_of(stage, net, 0) == "pgm", "the bot to report")
