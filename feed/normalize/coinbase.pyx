@@ -11,21 +11,15 @@ no level was lost, but it is not one to trade on. All else of books and trades i
 
 from libc.stdint cimport int64_t, uint64_t
 
-from feed.normalize.levels cimport DECIMAL_FITS, LEVELS_ASK, LEVELS_BID, decimal, exact
+from feed.normalize.levels cimport LEVELS_ASK, LEVELS_BID, exact
 from feed.normalize.venue cimport BAD_BOOK, BAD_QUOTE, NO_PRICE, NO_SIZE, NO_SYMBOL, NOT_UNDERSTOOD, TWICE
-from feed.normalize.venue_books cimport VenueBook, VenueBooks
+from feed.normalize.venue_books cimport VenueBook, VenueBooks, text_number, text_time
 from feed.wire.records cimport TC_UNDEF_TIMESTAMP
 
 import msgspec
 
 from feed.normalize.coinbase_messages import CHANNEL, SPOKEN, Books, Heartbeats, Trades
 from feed.normalize.venue_books import BAD_LEVEL, MALFORMED
-
-cdef extern from "Python.h":
-    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* n) except NULL
-
-cdef extern from "feed/normalize/rfc3339.h" nogil:
-    uint64_t tc_rfc3339(const char* text, size_t n) noexcept
 
 PUBLISHER = 65005
 """publisher_id of records, beyond those that Databento gives out."""
@@ -88,10 +82,10 @@ cdef class Coinbase(VenueBooks):
         elif not symbol.live:
             return 0
         for level in said.updates:
-            if not _number(level.price_level, &price):
+            if not text_number(level.price_level, &price):
                 self.rejected[NO_PRICE] += 1
                 fits = False
-            elif not _number(level.new_quantity, &size):
+            elif not text_number(level.new_quantity, &size):
                 self.rejected[NO_SIZE] += 1
                 fits = False
             elif not self.put_level(symbol.book, LEVELS_BID if level.side == "bid" else LEVELS_ASK, &price, &size):
@@ -100,8 +94,8 @@ cdef class Coinbase(VenueBooks):
             self.lose(symbol, BAD_LEVEL)
             return 0
         if not snapshot and said.updates:    # in a snapshot those of levels are of long ago
-            time = _time(said.updates[-1].event_time)
-        self.ts_event = time if time != TC_UNDEF_TIMESTAMP else _time(sent)
+            time = text_time(said.updates[-1].event_time)
+        self.ts_event = time if time != TC_UNDEF_TIMESTAMP else text_time(sent)
         symbol.live = True
         if symbol.book.crossed():
             self.mark(symbol.index, BAD_QUOTE | BAD_BOOK)
@@ -120,14 +114,14 @@ cdef class Coinbase(VenueBooks):
             symbol = self._symbols.get(said.product_id)
             if symbol is None:
                 self.rejected[NO_SYMBOL] += 1
-            elif not _number(said.price, &price):
+            elif not text_number(said.price, &price):
                 self.rejected[NO_PRICE] += 1
-            elif not _number(said.size, &size):
+            elif not text_number(said.size, &size):
                 self.rejected[NO_SIZE] += 1
-            elif not _number(said.trade_id, &number) or number.decimals:
+            elif not text_number(said.trade_id, &number) or number.decimals:
                 self.rejected[NOT_UNDERSTOOD] += 1
             else:
-                self.ts_event = _time(said.time)
+                self.ts_event = text_time(said.time)
                 self.number_trade(symbol, number.digits, &price, &size, c"A" if said.side == "BUY" else c"B", snapshot)
         for symbol in self._by_index:
             symbol.begins = False
@@ -155,19 +149,6 @@ cdef class Coinbase(VenueBooks):
             return GAP
         self.rejected[TWICE] += 1
         return None
-
-
-cdef inline bint _number(object text, exact* number) except -1:
-    """The text of a number; False: it is none."""
-    cdef Py_ssize_t n
-    cdef const char* at = PyUnicode_AsUTF8AndSize(text, &n)
-    return decimal(at, n, number) == DECIMAL_FITS
-
-
-cdef inline uint64_t _time(str text) except? 0:
-    cdef Py_ssize_t n
-    cdef const char* at = PyUnicode_AsUTF8AndSize(text, &n)
-    return tc_rfc3339(at, n)
 
 
 def _number_of(trade):

@@ -10,11 +10,11 @@ in and what is beyond the subscribed depth is cut off. Else, or after a level th
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from feed.normalize.levels cimport DECIMAL_FITS, LEVELS_ASK, LEVELS_BID, LevelBook, decimal, exact
 from feed.normalize.venue cimport NO_PRICE, NO_SIZE, NO_SYMBOL, NOT_UNDERSTOOD
-from feed.normalize.venue_books cimport VenueBook, VenueBooks
+from feed.normalize.venue_books cimport VenueBook, VenueBooks, text_number, text_time
 from feed.wire.records cimport TC_UNDEF_TIMESTAMP
 
 import re
@@ -24,12 +24,6 @@ import orjson
 
 from feed.normalize.kraken_messages import ANSWER, CHANNEL, SPOKEN, Books, Heartbeat, Trades
 from feed.normalize.venue_books import BAD_LEVEL, MALFORMED
-
-cdef extern from "Python.h":
-    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* n) except NULL
-
-cdef extern from "feed/normalize/rfc3339.h" nogil:
-    uint64_t tc_rfc3339(const char* text, size_t n) noexcept
 
 PUBLISHER = 65004
 """publisher_id of records, beyond those that Databento gives out."""
@@ -121,7 +115,7 @@ cdef class Kraken(VenueBooks):
             return 0
         fits = self._levels(symbol.book, LEVELS_BID, said.bids)
         fits = self._levels(symbol.book, LEVELS_ASK, said.asks) and fits
-        self.ts_event = _time(said.timestamp)
+        self.ts_event = text_time(said.timestamp)
         self._settle(symbol, fits, said.checksum, snapshot)
         return 0
 
@@ -143,7 +137,7 @@ cdef class Kraken(VenueBooks):
         cdef exact price, size
         cdef bint fits = True
         for level in levels:
-            if len(level) >= 2 and _text(level[0], &price) and _text(level[1], &size):
+            if len(level) >= 2 and text_number(level[0], &price) and text_number(level[1], &size):
                 fits = self.put_level(book, side, &price, &size) and fits
             else:
                 self.rejected[NO_PRICE] += 1
@@ -174,7 +168,7 @@ cdef class Kraken(VenueBooks):
             elif not _number(said.qty, &size):
                 self.rejected[NO_SIZE] += 1
             else:
-                self.ts_event = _time(said.timestamp)
+                self.ts_event = text_time(said.timestamp)
                 self.number_trade(symbol, said.trade_id, &price, &size, c"B" if said.side == "buy" else c"A", snapshot)
         for symbol in self._by_index:
             symbol.begins = False
@@ -216,18 +210,6 @@ cdef inline bint _number(object raw, exact* number) except -1:
     found = decimal(<const char*>view.buf, view.len, number)
     PyBuffer_Release(&view)
     return found == DECIMAL_FITS
-
-
-cdef inline bint _text(object text, exact* number) except -1:
-    cdef Py_ssize_t n
-    cdef const char* at = PyUnicode_AsUTF8AndSize(text, &n)
-    return decimal(at, n, number) == DECIMAL_FITS
-
-
-cdef inline uint64_t _time(str text) except? 0:
-    cdef Py_ssize_t n
-    cdef const char* at = PyUnicode_AsUTF8AndSize(text, &n)
-    return tc_rfc3339(at, n)
 
 
 def _number_of(trade):

@@ -6,6 +6,8 @@ comes in between is passed over. A trade that was here is dropped, missing ones 
 break brings back what it has of them, the first one is of before we listened.
 """
 
+from libc.stdint cimport int64_t
+
 from feed.normalize.levels cimport (
     DECIMAL_FITS,
     DECIMAL_LARGE,

@@ -61,7 +61,7 @@ def test_every_digit_that_is_damaged_is_caught_and_costs_one_snapshot_of_one_sym
     caught = harmless = 0
     for n, update in enumerate(updates(data_dir)):
         book = plain[update.pair]
-        if not update.snapshot and n % 60 == 0:
+        if not update.snapshot and n % 15 == 0:
             found = _damage(book, update.pair, update.bids, update.asks, update.checksum or 0, chance)
             caught, harmless = caught + found[0], harmless + found[1]
         for side, levels in enumerate((update.bids, update.asks)):
