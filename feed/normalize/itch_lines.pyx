@@ -122,9 +122,9 @@ cdef class ItchLines:
         """Messages, next to come, that are waited for no more."""
         return self._there() - self.next
 
-    def skip(self) -> None:
-        """Go on behind the lost ones. To be called with all that came before dealt with."""
-        self.next = self._there()
+    def skip(self, sequence: int = 0) -> None:
+        """Go on behind the lost ones, or at `sequence`. To be called with all that came before dealt with."""
+        self.next = sequence if sequence else self._there()
         self.frames.skip(self.next)
         self.release_held()
 

@@ -69,6 +69,7 @@ class Captured:
         self._clock = clock
         self._paths = [self._path(file) for file in config.files]
         self._settings = [_settings(path) for path in self._paths]
+        self._sizes = [path.stat().st_size for path in self._paths]
         self._at = -1
         self._heard = self._pass_heard = 0
         self._due_ns = 0
@@ -108,6 +109,10 @@ class Captured:
     def park(self, timeout_ns: int) -> None:
         full = self._decoder is not None and self._decoder.waiting
         sleep_until_due(self._due_ns, self._clock(), timeout_ns, full=full)
+
+    def read(self) -> tuple[int, int]:
+        here = 0 if self._file is None else self._file.read_bytes
+        return sum(self._sizes[: self._at]) + here, sum(self._sizes)
 
     def progress(self) -> str:
         file, path = self._file, self._paths[min(self._at, len(self._paths) - 1)]

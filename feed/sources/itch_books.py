@@ -7,6 +7,8 @@ import math
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+import orjson
+
 from feed.errors import LogSpace, SymbolError
 from feed.normalize.itch import NO_TOPIC, REFUSED, SCHEMAS, Itch
 from feed.normalize.itch_frames import ItchFrames, Want
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from feed.log.sink import Sink
     from feed.metrics.counters import Counters
     from feed.metrics.histogram import Histogram
+    from feed.sources.capture import Capture
 
 __all__ = ["ON_REQUEST", "ItchBooks", "trading_day"]
 
@@ -36,7 +39,7 @@ class ItchBooks:
     """``frames`` takes messages in, `pour` makes records of them.
 
     `speed`: how many times faster than recorded; `packets`: messages have numbers, and their lengths are sound
-    (:class:`ItchFrames`); `venue` takes how old live ticks are when they come.
+    (:class:`ItchFrames`); `venue` takes how old live ticks are when they come; `capture` keeps what is done.
 
     :raises SymbolError: one of ``config.symbols`` is no pattern.
     """
@@ -51,12 +54,16 @@ class ItchBooks:
         speed: float = math.inf,
         packets: bool = False,
         venue: Histogram | None = None,
+        capture: Capture | None = None,
     ) -> None:
         self.tally = Tally(counters, name)
         self.itch = Itch(config.market)
         self.frames = ItchFrames(self.itch, speed, packets=packets, venue=venue)
         self.done = 0
         """Records put in, ever."""
+        self.received_ns = 0
+        """When what is in the frames came, wall ns; 0: not known."""
+        self._capture = capture
         self._sink = sink
         wanted = set(config.schemas) or set(SCHEMAS).difference(ON_REQUEST)
         self._schemas = [word if word in wanted else None for word in SCHEMAS]
@@ -65,17 +72,33 @@ class ItchBooks:
 
     def begin(self, day: datetime.date, *, snapshot: bool = False) -> None:
         """Nothing rests, no stock is known; with `snapshot` what comes first is one."""
+        self.did("begin", day=day.isoformat(), snapshot=snapshot)
         self._stocks.clear()
         if snapshot:
             self.itch.begin_snapshot(midnight_ns(day))
         else:
             self.itch.begin(midnight_ns(day))
 
-    def pour(self, limit: int, now_ns: int, received_ns: int = 0) -> int:
+    def number(self, sequence: int) -> None:
+        """The next message in the frames has this number."""
+        self.did("number", n=sequence)
+        self.frames.number(sequence)
+
+    def skip(self, sequence: int) -> None:
+        """All before this number that were not dealt with are lost, and every book may be wrong."""
+        self.did("skip", n=sequence)
+        self.frames.skip(sequence)
+
+    def did(self, what: str, **more: int | str | bool) -> None:
+        """Keep, beside what came in, a decision that was made on it, for :mod:`feed.sources.itch_heard`."""
+        if self._capture is not None:
+            self._capture.keep("did", orjson.dumps({"did": what, **more}), self.received_ns)
+
+    def pour(self, limit: int, now_ns: int) -> int:
         """Put at most `limit` records in that are due at `now_ns`; ``frames.want`` then says why it was not more."""
         done = 0
         for _ in range(_NAMES_PER_POUR):
-            done += self.frames.pour(self._sink, limit - done, now_ns, received_ns)
+            done += self.frames.pour(self._sink, limit - done, now_ns, self.received_ns)
             if self.frames.want != Want.NAME:
                 break
             self._name(*self.itch.waiting)

@@ -31,6 +31,7 @@ from feed.ports import parse_endpoint
 from feed.sources.capture import capture_of
 from feed.sources.datagrams import Datagrams
 from feed.sources.itch_books import ItchBooks, trading_day
+from feed.sources.itch_heard import ItchHeard
 from feed.sources.itch_snapshot import ItchSnapshot
 from feed.sources.mold_sessions import MoldSessions
 from feed.sources.pacing import Rate, sleep_full
@@ -87,12 +88,12 @@ class ItchMold:
         self._clock = clock
         self._monotonic = monotonic
         venue = counters.histogram("tickcast_latency_seconds", stage="venue", transport=name)
-        self._books = ItchBooks(name, config, sink, counters, packets=True, venue=venue)
+        self._capture = capture_of(name, config, counters)
+        self._books = ItchBooks(name, config, sink, counters, packets=True, venue=venue, capture=self._capture)
         self._frames = self._books.frames
         self._lines = ItchLines(self._frames, len(config.groups))
         self._gaps = counters.counter("tickcast_source_resyncs_total", source=name, cause="gap")
         self._changes = counters.counter("tickcast_source_resyncs_total", source=name, cause="session")
-        self._capture = capture_of(name, config, counters)
         self._snapshot: ItchSnapshot | None = None
         if config.glimpse:
             self._snapshot = ItchSnapshot(
@@ -110,7 +111,6 @@ class ItchMold:
         self._answered = False
         self._in_vain = 0
         """Requests since the last answer."""
-        self._received_ns = 0
         self._rate = Rate(clock)
         self._sockets: list[socket.socket] = []
         self._poll = select.poll()
@@ -127,13 +127,18 @@ class ItchMold:
         for each in self._inputs:
             self._poll.register(each.fd, select.POLLIN)
 
+    @classmethod
+    def hearing(cls, name: str, config: ItchMoldConfig, sink: Sink, counters: Counters) -> ItchHeard:
+        """What its captures go through."""
+        return ItchHeard(name, config, sink, counters)
+
     # --- what a source is -------------------------------------------------------------------------------------------
 
     def poll(self, limit: int) -> int:
         done = 0
         now = self._monotonic()
         for _ in range(_ROUNDS_PER_POLL):
-            done += self._books.pour(limit - done, 0, self._received_ns)
+            done += self._books.pour(limit - done, 0)
             if self._frames.want == Want.LIVE:
                 self._snapshot_ends()
             elif self._frames.want != Want.BYTES or not self._more(now):
@@ -190,42 +195,37 @@ class ItchMold:
             self._begin(now)
             return True
         if not self._fetching:
-            return self._receive(now) or self._skip()
+            return self._skip() or self._receive(now)
         assert self._snapshot is not None
         came = self._receive(now)
-        received = self._received_ns
-        more = self._snapshot.read()
-        self._received_ns = self._snapshot.received_ns if more else received
-        return more or came
+        return self._snapshot.read() or came
 
     def _receive(self, now: int) -> bool:
-        came = False
+        if not sum([each.receive() for each in self._inputs]):
+            return False
+        self._books.received_ns = self._clock()
+        self._answered = self._answered or (self._asking is not None and self._inputs[-1].count > 0)
         for line, each in enumerate(self._inputs):
-            if not each.receive():
-                continue
-            came = True
-            self._received_ns = self._clock()
             if self._capture is not None:
                 for i in range(each.count):
-                    self._capture.keep(str(line), each.payload(i), self._received_ns)
-            if line == len(self._sockets):
-                self._answered = True
+                    self._capture.keep(str(line), each.payload(i), self._books.received_ns)
             while not each.give(self._lines, line, now):
                 self._sessions.other(line, each.payload(each.taken))
                 each.leave()
-        return came
+        return True
 
     def _begin(self, now: int) -> None:
         """The session that follows: from its first message on, if anybody can still give that."""
         if self._sessions.began and not self._told:
             self._told = True
-            self._frames.skip(self._frames.messages + 1)  # nobody may take the old books for right
+            self._books.skip(self._frames.messages + 1)  # nobody may take the old books for right
             return
         self._told = False
         if self._sessions.began:
             self._changes.add(1)
         session, first, kept = self._sessions.take()
         start = 1 if self._config.request and self._snapshot is None else first
+        self._books.did("session", n=start)
         self._lines.begin(session, start)
         self._hole = None
         log.info("source %s: session %s from message %d on", self.name, session.decode("latin-1"), start)
@@ -236,10 +236,11 @@ class ItchMold:
             if self._snapshot is not None:
                 self._snapshot.close()
             self._books.begin(day)
-            self._frames.number(start)
+            self._books.number(start)
             if start > 1:
                 self._lose(start - 1)
-                self._frames.skip(start)
+                self._books.skip(start)
+        self._books.did("kept")
         for line, datagram in kept:
             self._lines.take(line, datagram, now)
 
@@ -268,7 +269,7 @@ class ItchMold:
                 if missing is None:
                     break
                 self._ask(*missing)
-        if now - self._moved_ns >= self._give_up_ns:
+        if now - self._moved_ns >= self._give_up_ns and not self._fetching:
             arbiter.give_up(now - self._give_up_ns)
 
     def _ask(self, first: int, count: int) -> None:
@@ -292,7 +293,8 @@ class ItchMold:
             self._lose(lost)
             log.warning("source %s: messages %d to %d are lost", self.name, first, first + lost - 1)
             if self._snapshot is not None:
-                self._lines.pause()  # what waited is newer than the snapshot, or in it
+                self._pause()  # what waited is newer than the snapshot, or in it
+            self._books.did("lost", n=first + lost)
             self._lines.skip()
             if self._snapshot is not None:
                 self._fetch(trading_day(self._config.date, self._clock()))
@@ -302,17 +304,18 @@ class ItchMold:
     def _fetch(self, day: datetime.date) -> None:
         """Make the books anew from a snapshot; what comes meanwhile waits."""
         assert self._snapshot is not None
-        self._lines.pause()
+        self._pause()
         self._snapshot.begin(day)
+
+    def _pause(self) -> None:
+        self._books.did("pause")
+        self._lines.pause()
 
     def _snapshot_ends(self) -> None:
         assert self._snapshot is not None
-        number = self._snapshot.end()
-        if 0 < number < self._lines.next:  # what lies between nobody has: a newer one
-            self._frames.skip(1)
-            self._fetch(trading_day(self._config.date, self._clock()))
-        elif number:
-            self._frames.number(number)
+        if number := self._snapshot.end(self._lines.next):
+            self._books.number(number)
+            self._books.did("resume", n=number)
             self._lines.resume(number)
 
     def _lose(self, messages: int) -> None:

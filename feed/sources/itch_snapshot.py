@@ -43,14 +43,11 @@ class ItchSnapshot:
         environ: Mapping[str, str],
     ) -> None:
         self.running = False
-        self.received_ns = 0
-        """Wall time of what was read last."""
         self._name = name
         self._books = books
-        self._clock = clock
         self._monotonic = monotonic
-        keep = None if capture is None else (lambda payload: capture.keep("glimpse", payload, clock()))
-        self._line = SoupLine(address, *credentials(name, environ), clock=monotonic, keep=keep)
+        keep = None if capture is None else (lambda payload, at: capture.keep("glimpse", payload, at))
+        self._line = SoupLine(address, *credentials(name, environ), clock=monotonic, wall=clock, keep=keep)
         self._backoff = Backoff(duration_ns(reconnect), chance)
         self._day: datetime.date | None = None
         self._open_ns = 0
@@ -72,23 +69,25 @@ class ItchSnapshot:
         line.turn()
         was_live = line.live
         n = line.read(frames.space())
-        self.received_ns = self._clock()
         if n:
             frames.filled(n)
+            self._books.received_ns = line.received_ns
         elif line.live and not was_live:
             assert self._day is not None
             self._books.begin(self._day, snapshot=True)
-            frames.number(1)
+            self._books.number(1)
+            self._books.did("accepted", on="glimpse")
         elif line.over:
             self._again(line.reason or "the snapshot broke off")
         return n > 0 or (line.live and not was_live)
 
-    def end(self) -> int:
-        """It is whole: the number of the message that follows it; 0: it says none, and another one is fetched."""
+    def end(self, at_least: int = 1) -> int:
+        """It is whole: the number of the message that follows it; 0: it says none, or one below `at_least`, and another
+        one is fetched."""
         number = self._books.frames.live_from
-        if not 0 < number < 1 << 63:
-            self._books.frames.skip(1)  # what is in it is not told for right
-            self._again("the snapshot ends without a number")
+        if not at_least <= number < 1 << 63:
+            self._books.skip(1)  # what is in it is not told for right
+            self._again("the snapshot is older than what came" if number else "the snapshot ends without a number")
             return 0
         self._backoff.succeeded()
         self.close()

@@ -21,6 +21,7 @@ from feed.config import duration_ns
 from feed.normalize.itch_frames import Want
 from feed.sources.capture import capture_of
 from feed.sources.itch_books import ItchBooks, trading_day
+from feed.sources.itch_heard import ItchHeard
 from feed.sources.itch_snapshot import ItchSnapshot
 from feed.sources.pacing import Backoff, Rate, sleep_full
 from feed.sources.soup_line import SoupLine, credentials
@@ -67,17 +68,17 @@ class ItchSoup:
         self._clock = clock
         self._monotonic = monotonic
         venue = counters.histogram("tickcast_latency_seconds", stage="venue", transport=name)
-        self._books = ItchBooks(name, config, sink, counters, packets=True, venue=venue)
+        user_and_password = credentials(name, environ)
+        self._capture = capture = capture_of(name, config, counters)
+        self._books = ItchBooks(name, config, sink, counters, packets=True, venue=venue, capture=capture)
         self._frames = self._books.frames
         self._connected = counters.gauge("tickcast_source_connections", source=name)
         self._resyncs = {
             cause: counters.counter("tickcast_source_resyncs_total", source=name, cause=cause)
             for cause in ("gap", "session")
         }
-        user_and_password = credentials(name, environ)
-        self._capture = capture = capture_of(name, config, counters)
-        keep = None if capture is None else (lambda payload: capture.keep("live", payload, clock()))
-        self._line = SoupLine(config.address, *user_and_password, clock=monotonic, keep=keep)
+        keep = None if capture is None else (lambda payload, at: capture.keep("live", payload, at))
+        self._line = SoupLine(config.address, *user_and_password, clock=monotonic, wall=clock, keep=keep)
         self._snapshot: ItchSnapshot | None = None
         if config.glimpse:
             self._snapshot = ItchSnapshot(
@@ -89,11 +90,15 @@ class ItchSoup:
         """The session that has ended: another one is waited for."""
         self._fresh = True
         """The books begin anew with the next login."""
-        self._received_ns = 0
         self._open_ns = monotonic()
         """When to connect next; 0: connected, or at it."""
         self._backoff = Backoff(duration_ns(config.reconnect), chance)
         self._rate = Rate(clock)
+
+    @classmethod
+    def hearing(cls, name: str, config: ItchSoupConfig, sink: Sink, counters: Counters) -> ItchHeard:
+        """What its captures go through."""
+        return ItchHeard(name, config, sink, counters)
 
     # --- what a source is -------------------------------------------------------------------------------------------
 
@@ -101,7 +106,7 @@ class ItchSoup:
         done = 0
         self._turn()
         for _ in range(_READS_PER_POLL):
-            done += self._books.pour(limit - done, 0, self._received_ns)
+            done += self._books.pour(limit - done, 0)
             if self._frames.want == Want.LIVE:
                 self._go_live()
             elif self._frames.want != Want.BYTES or not self._read():
@@ -167,16 +172,14 @@ class ItchSoup:
         """More messages into the frames; False: there are none for now."""
         line = self._line
         if self._snapshot is not None and self._snapshot.running:
-            more = self._snapshot.read()
-            self._received_ns = self._snapshot.received_ns
-            return more
+            return self._snapshot.read()
         if self._open_ns:
             return False
         was_live = line.live
         n = line.read(self._frames.space())
-        self._received_ns = self._clock()
         if n:
             self._frames.filled(n)
+            self._books.received_ns = line.received_ns
         elif not was_live and line.live:
             self._logged_in()
         return n > 0 or (not was_live and line.live)
@@ -195,7 +198,7 @@ class ItchSoup:
         if self._fresh:
             self._books.begin(trading_day(self._config.date, self._clock()))
             expected = 1
-            self._frames.number(expected)
+            self._books.number(expected)
         elif (self._session and told.session != self._session) or told.sequence < expected:
             self._begin_anew("session")
             return
@@ -206,8 +209,9 @@ class ItchSoup:
                 self._begin_anew("gap")
                 return
             self._resyncs["gap"].add(1)
-            self._frames.skip(told.sequence)
+            self._books.skip(told.sequence)
         log.info("source %s: session %s from message %d on", self.name, told.session, told.sequence)
+        self._books.did("accepted", on="live")
         self._fresh = False
         self._session = told.session
         self._connected.set(1)
@@ -217,7 +221,7 @@ class ItchSoup:
         """The snapshot is whole."""
         assert self._snapshot is not None
         if number := self._snapshot.end():
-            self._frames.number(number)
+            self._books.number(number)
             self._fresh = False
             self._session = self._config.session
             self._open_ns = self._monotonic()
@@ -225,10 +229,10 @@ class ItchSoup:
     def _begin_anew(self, cause: str) -> None:
         """What the books hold may be wrong, which is told of each, and they are made anew."""
         self._resyncs[cause].add(1)
-        self._frames.skip(self._frames.messages + 1)
+        self._books.skip(self._frames.messages + 1)
         self._session = self._config.session
         self._fresh = True
-        self._line.fail("")
+        self._line.fail("the books are made anew")
 
     def _end(self) -> None:
         """The connection is over: when is the next?"""

@@ -28,7 +28,8 @@ class SoupLine:
     """To `address`, HOST:PORT. Nothing here waits: whoever turns it calls :meth:`turn` and :meth:`read` again and
     again.
 
-    `clock`: monotonic ns. `keep` is given all that is received, as it came. ``session`` is None until the connection
+    `clock`: monotonic ns; `wall`: wall ns. `keep` is given all that is received as it came, and when; nothing where a
+    connection begins. ``session`` is None until the connection
     is there; once that is over, or ``why`` says why there is none, `open` begins another.
     """
 
@@ -39,9 +40,12 @@ class SoupLine:
         password: str,
         *,
         clock: Callable[[], int],
-        keep: Callable[[memoryview], None] | None = None,
+        wall: Callable[[], int],
+        keep: Callable[[bytes | memoryview, int], None] | None = None,
     ) -> None:
         self.address = address
+        self.received_ns = 0
+        """When something came last, wall ns."""
         self.session: SoupSession | None = None
         self.why = ""
         self.unknown = 0
@@ -49,6 +53,7 @@ class SoupLine:
         self._endpoint = parse_endpoint(address, bare=True)
         self._user, self._password = user, password
         self._clock = clock
+        self._wall = wall
         self._keep = keep
         self._packets = SoupPackets()
         self._scratch = bytearray(ROOM_MIN)
@@ -184,6 +189,8 @@ class SoupLine:
             self._fail_connecting(number)
             return
         self.session = SoupSession(self._user, self._password, *self._wanted, now)
+        if self._keep is not None:
+            self._keep(b"", self._wall())
         self._send(now)
 
     def _fail_connecting(self, number: int) -> None:
@@ -215,8 +222,9 @@ class SoupLine:
         if n == 0:
             session.fail("the server has ended the connection")
             return False
+        self.received_ns = self._wall()
         if self._keep is not None:
-            self._keep(space[:n])
+            self._keep(space[:n], self.received_ns)
         self._packets.filled(n)
         session.heard(self._clock())
         return True

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from feed.config import ItchConfig
+from feed.config import CaptureConfig, ItchConfig
+from feed.sources.captured import Captured
 from feed.sources.itch import ItchDays
 from feed.wire.records import BY_WORD
 from tests.normalize.itch_messages import framed
@@ -94,4 +95,17 @@ def from_file(
         taken += tape.take()
     source.close()
     assert source.error is None
+    return taken
+
+
+def captured(folder: Path, tape: Tape, counters: Counters) -> list[Taken]:
+    """What the one capture in `folder` gives when it is played."""
+    (path,) = folder.iterdir()
+    source = Captured("again", CaptureConfig(files=[str(path)], speed="max"), tape.sink, counters)
+    taken: list[Taken] = []
+    while not source.finished:
+        source.poll(1000)
+        taken += tape.take()
+    assert source.error is None
+    source.close()
     return taken

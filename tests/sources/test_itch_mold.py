@@ -15,7 +15,7 @@ from feed.errors import HostError
 from feed.sources.itch_mold import ItchMold
 from tests.fakevenue.nasdaq import Line, RequestServer, SoupServer, datagrams, heartbeat, publish, snapshot
 from tests.normalize.itch_messages import message, split
-from tests.sources.itch_live import AAPL, BAD, DATE, ENVIRON, Turned, from_file, plain
+from tests.sources.itch_live import AAPL, BAD, DATE, ENVIRON, Turned, captured, from_file, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -308,6 +308,55 @@ def test_a_line_that_is_far_ahead_is_believed_when_it_goes_on_there(
     send(a, SESSION[50:], 5_000_051)
     turned.reaches(5_000_100)
     assert turned.counted() == {"sequence_jump": 3, "lost_messages": 5_000_003, "gap": 1}
+
+
+def test_a_capture_gives_the_same_again_to_the_byte(
+    lines: Callable[..., list[Line]],
+    requests: Callable[[Sequence[bytes]], RequestServer],
+    start: Callable[..., Turned],
+    tape: Tape,
+    counters: Counters,
+    tmp_path: Path,
+) -> None:
+    (a, b), server = lines(lose=0.2, double=0.2, swap=0.2), requests(SESSION)
+    server.gone = {30, 31, 60}
+    turned = start([a, b], server, give_up="200ms", capture=str(tmp_path / "kept"), schemas=["quote", "order"])
+    publish(SESSION, S1, [a, b], most=2)
+    for _ in range(9):
+        heartbeat(S1, 101, [a, b])
+    turned.reaches(100)
+    publish(SESSION[:50], S2, [a, b], most=2)
+    for _ in range(9):
+        heartbeat(S2, 51, [a, b])
+    turned.until(lambda: turned.source._lines.arbiter.of_session == S2)
+    turned.reaches(50)
+    turned.rests()
+    turned.source.close()
+    again = captured(tmp_path / "kept", tape, counters)
+    assert [(one.schema, one.symbol, one.record) for one in again] == [
+        (one.schema, one.symbol, one.record) for one in turned.taken
+    ]
+    assert turned.counted()["session"] == 1
+
+
+def test_a_capture_with_snapshots_gives_the_same_again(
+    lines: Callable[..., list[Line]], start: Callable[..., Turned], tape: Tape, counters: Counters, tmp_path: Path
+) -> None:
+    a, b = lines()
+    glimpse = SoupServer(snapshot(SESSION, 60), ends=True)
+    turned = start([a, b], glimpse=glimpse.address, capture=str(tmp_path / "kept"), schemas=["quote", "order", "book"])
+    send(a, SESSION[49:70], 50)
+    turned.reaches(70)
+    glimpse.messages = snapshot(SESSION, 90)
+    send(b, SESSION[80:], 81)
+    turned.reaches(100)
+    turned.source.close()
+    glimpse.close()
+    again = captured(tmp_path / "kept", tape, counters)
+    assert [(one.schema, one.symbol, one.record) for one in again] == [
+        (one.schema, one.symbol, one.record) for one in turned.taken
+    ]
+    assert turned.counted()["lost_messages"] == 10
 
 
 def test_a_group_on_an_interface_that_is_not_there_is_refused(tape: Tape, counters: Counters) -> None:

@@ -11,7 +11,7 @@ from feed.errors import ConfigError
 from feed.sources.itch_soup import ItchSoup
 from tests.fakevenue.nasdaq import SoupServer, snapshot
 from tests.normalize.itch_messages import message, split
-from tests.sources.itch_live import AAPL, BAD, DATE, ENVIRON, SNAPSHOT, Turned, from_file, plain
+from tests.sources.itch_live import AAPL, BAD, DATE, ENVIRON, SNAPSHOT, Turned, captured, from_file, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -153,6 +153,17 @@ def test_a_new_snapshot_mends_what_was_lost(servers: Callable[..., SoupServer], 
     assert not turned.source._books.itch.is_bad(1)
 
 
+def test_a_snapshot_that_the_server_cannot_go_on_from_is_not_fetched_without_a_pause(
+    servers: Callable[..., SoupServer], start: Callable[..., Turned]
+) -> None:
+    server, glimpse = servers(SESSION, forgotten=30), servers(snapshot(SESSION, 10), ends=True)
+    turned = start(server, glimpse)
+    turned.rests(0.4)
+    assert 2 <= len(glimpse.logins) < 15, "each pause is twice the one before"
+    glimpse.messages = snapshot(SESSION, 35)
+    turned.reaches(len(SESSION))
+
+
 def test_another_session_begins_with_empty_books(
     servers: Callable[..., SoupServer], start: Callable[..., Turned]
 ) -> None:
@@ -233,6 +244,29 @@ def test_a_snapshot_that_breaks_off_says_nothing_and_comes_again(
     turned = start(server, without)
     turned.until(lambda: len(without.logins) >= 2)
     assert all(one.record[30] & BAD for one in turned.taken if one.schema == "quote")
+
+
+def test_a_capture_gives_the_same_again_to_the_byte(
+    servers: Callable[..., SoupServer], start: Callable[..., Turned], tape: Tape, counters: Counters, tmp_path: Path
+) -> None:
+    server = servers(SESSION[:30], cuts=[20], refusals=["S"])
+    glimpse = servers(snapshot(SESSION, 10), cuts=[7], ends=True)
+    turned = start(server, glimpse, capture=str(tmp_path / "kept"), schemas=["quote", "order", "book", "definition"])
+    turned.reaches(30)
+    glimpse.messages = snapshot(SESSION, 40)
+    server.messages, server.forgotten = SESSION, 35
+    server.cut()
+    turned.reaches(len(SESSION))
+    server.forgotten = 0
+    server.next_session("S2", SESSION[:9])
+    glimpse.messages = snapshot(SESSION, 5)
+    turned.until(lambda: turned.source._session == "S2" and turned.source._frames.messages == 9)
+    turned.source.close()
+    again = captured(tmp_path / "kept", tape, counters)
+    assert [(one.schema, one.symbol, one.record) for one in again] == [
+        (one.schema, one.symbol, one.record) for one in turned.taken
+    ]
+    assert {"quote", "order", "book", "definition"} == {one.schema for one in again}
 
 
 def test_user_and_password_stand_in_the_environment_alone(tape: Tape, counters: Counters) -> None:
