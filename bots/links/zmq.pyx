@@ -21,7 +21,7 @@ from feed.wire.libzmq cimport ZMQ_DONTWAIT, handle, table
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from feed.wire.pgm import apply
+from feed.wire.pgm import apply, guard, parse_group
 from feed.wire.topics import HEARTBEAT
 
 cdef enum:
@@ -70,6 +70,8 @@ cdef class ZmqLink(FrameLink):
             # sends them as they are asked for. Beyond the high-water mark it would drop subscriptions, and tell nobody.
             socket.sndhwm = 0
             socket.connect(endpoint)
+            if self.transport == "epgm":
+                guard(parse_group(endpoint))
             for prefix in prefixes:
                 socket.subscribe(prefix)
             socket.subscribe(HEARTBEAT)

@@ -50,6 +50,8 @@ class PgmPublisher(ZmqPublisher):
             bound.bind(str(group))
         except zmq.ZMQError as error:
             raise HostError(f"can't send to {group}: {error}", where=where) from None
+        if group.transport == "epgm":
+            pgm.guard(group)
         return group, bound
 
 

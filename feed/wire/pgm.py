@@ -7,7 +7,14 @@ privilege.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import os
 import socket
+import struct
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import zmq
 
@@ -15,7 +22,22 @@ from feed.errors import HostError
 from feed.multicast import PGM, Group, Window, parse_group
 from feed.wire.interfaces import choose
 
-__all__ = ["PGM", "Group", "Window", "apply", "here", "parse_group", "require"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["PGM", "Group", "Window", "apply", "guard", "here", "parse_group", "require"]
+
+GUARD_S = 1.0
+"""How long libzmq's thread may take to open its socket."""
+
+_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+_UDP_BYTES, _PGM_BYTES = 8, 16
+_LONG_ENOUGH = (
+    (0x80, 0, 0, 0),  # A = length, the header of UDP included (linux/filter.h: BPF_LD | BPF_W | BPF_LEN)
+    (0x35, 0, 1, _UDP_BYTES + _PGM_BYTES),  # BPF_JMP | BPF_JGE | BPF_K
+    (0x06, 0, 0, 0xFFFFFFFF),  # BPF_RET: all of it
+    (0x06, 0, 0, 0),  # nothing
+)
 
 
 def apply(window: Window, to: zmq.Socket[bytes]) -> None:
@@ -73,3 +95,35 @@ def _require_raw(group: Group, where: str | None) -> None:
             where=where,
             remedy="Run it as root or give it CAP_NET_RAW (AmbientCapabilities= of systemd); epgm:// needs neither",
         ) from None
+
+
+def guard(group: Group) -> bool:
+    """Let the kernel drop what is shorter than PGM's header, at the socket that libpgm has on the group's port: at an
+    empty datagram, such as scanners of ports send, it would end this process. True once that is so.
+
+    To be called after bind or connect; for epgm, since only UDP has ports.
+    """
+    deadline = time.monotonic() + GUARD_S
+    while not (found := list(_sockets(group.port))) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    code = b"".join(struct.pack("HBBI", *each) for each in _LONG_ENOUGH)
+    program = ctypes.create_string_buffer(code, len(code))
+    for each in found:
+        with each:
+            each.setsockopt(
+                socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_LONG_ENOUGH), ctypes.addressof(program))
+            )
+    return bool(found)
+
+
+def _sockets(port: int) -> Iterator[socket.socket]:
+    """Copies of this process's sockets for UDP that are bound to `port`."""
+    for place in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if not str(place.readlink()).startswith("socket:"):
+                continue
+            each = socket.socket(fileno=os.dup(int(place.name)))
+            if each.family == socket.AF_INET and each.type == socket.SOCK_DGRAM and each.getsockname()[1] == port:
+                yield each
+            else:
+                each.close()
