@@ -182,7 +182,7 @@ class SoupServer:
 
 @dataclass
 class Line:
-    """One multicast line: group and port, and the shares of datagrams that it loses, doubles and swaps with the next."""
+    """One multicast line: group, port, and the shares of datagrams that it loses, doubles and swaps with the next."""
 
     group: str
     port: int
