@@ -14,7 +14,8 @@ A snapshot has so many levels of a side at most; what lies beyond them and does 
 ones come near that, another snapshot is due, while the book goes on. It is marked only where that comes too late.
 
 Quotes are not affected by that. They come from bookTicker, which is ahead of the book, and the time of spot's, which has
-none, is undefined.
+none, is undefined. Until a connection brings a symbol's first one, the best of a snapshot stands for it: both are numbered
+alike.
 """
 
 from libc.stdint cimport INT64_MIN
@@ -155,6 +156,7 @@ cdef class Binance(VenueRecords):
         cdef binance_message message
         cdef binance_symbol* market
         cdef binance_symbol fresh
+        cdef tc_level top
         cdef LevelBook book
         cdef int found
         self._check(index)
@@ -205,6 +207,11 @@ cdef class Binance(VenueRecords):
         self.clear(index, BAD_BOOK)
         book.reached[0] = 0
         self._tell(index, fresh.last, FLAG_SNAPSHOT)
+        if fresh.ticker == 0:
+            self.market[<uint32_t>index].ticker = fresh.last
+            self.clear(index, BAD_QUOTE)
+            book.fill(&top, 1, self.symbols[<uint32_t>index].decimals)
+            self.tell_top(index, &top, fresh.last, FLAG_SNAPSHOT)
         return True
 
     def down(self, index: int, received_ns: int) -> None:

@@ -111,6 +111,7 @@ def day(seconds: float, seed: int = 1, every_s: float = 0.3) -> Day:
             chance.choice(exchanges).venue.misbehave(chance.choice(FAULTS))
             _turn(made, reader, chance.uniform(0, 2 * every_s))
         _turn(made, reader, QUIET_S)
+        wait_for(lambda: _none_marked(made, reader, exchanges), lambda: _wrong(made, exchanges, feed))
         for each in exchanges:
             each.venue.pause()
         wait_for(lambda: _all_right(made, reader, exchanges), lambda: _wrong(made, exchanges, feed))
@@ -140,6 +141,13 @@ def _turn(made: Day, reader: LogReader, seconds: float) -> None:
 def _all_right(made: Day, reader: LogReader, exchanges: list[Exchange]) -> bool:
     made.take(reader)
     return all(made.right(each) for each in exchanges)
+
+
+def _none_marked(made: Day, reader: LogReader, exchanges: list[Exchange]) -> bool:
+    made.take(reader)
+    symbols = [symbol for each in exchanges for symbol in each.names]
+    last = [made.of(schema, symbol)[-1:] for symbol in symbols for schema in ("book", "quote")]
+    return all(len(records) and not records["flags"][0] & BAD for records in last)
 
 
 def _wrong(made: Day, exchanges: list[Exchange], feed: Stage) -> str:

@@ -167,7 +167,7 @@ def test_updates_wait_for_a_snapshot_and_follow_it(tape: Tape) -> None:
     assert desk.depth(101, 103, [("11", "2")], [("12", "0")]) == NEEDS_SNAPSHOT
     assert desk.records() == []
     assert desk.snapshot(101, [("10", "9"), ("9", "1")], [("12", "1"), ("13", "0.5")])
-    (record,) = desk.records()
+    record, quote = desk.records()
     assert [(level["bid_px"], level["bid_sz"]) for level in record["levels"][:3]] == [
         (11_000000000, 2000),
         (10_000000000, 9000),
@@ -178,6 +178,10 @@ def test_updates_wait_for_a_snapshot_and_follow_it(tape: Tape) -> None:
         (UNDEF_PRICE, 0),
     ]
     assert (record["sequence"], record["flags"], record["ts_event"]) == (103, LAST | SNAPSHOT, 5_000_000)
+    assert (quote["bid_px"], quote["bid_sz"], quote["ask_px"]) == (11_000000000, 2000, 13_000000000)
+    assert (quote["sequence"], quote["flags"]) == (103, LAST | SNAPSHOT)
+    desk.hear(u=103, b="1", B="1", a="2", A="1")
+    assert desk.records() == []  # it is older than what is known
     assert desk.depth(104, 104, [("9", "2")]) == DONE
     (record,) = desk.records()
     assert (record["sequence"], record["flags"], record["ts_recv"]) == (104, LAST, NOW)
