@@ -498,9 +498,16 @@ def _spoken(log_level: Level | None, log_format: Format | None = None) -> list[s
 
 def _run(settings: config.FeedConfig, seconds: float | None) -> None:
     from feed import supervisor  # noqa: PLC0415 - it loads every stage
+    from feed.progress import Bar  # noqa: PLC0415
 
     configure(settings.feed.log_level, settings.feed.log_format, feed=settings.feed.name)
-    raise typer.Exit(supervisor.run(settings, duration_s=seconds))
+    bar = Bar()
+    recorded = all(isinstance(each, config.PacedTable) for each in settings.source.values())
+    if not (recorded and settings.source and bar.wanted and settings.feed.log_format == "human"):
+        raise typer.Exit(supervisor.run(settings, duration_s=seconds))
+    with bar:
+        status = supervisor.run(settings, duration_s=seconds, watch=bar)
+    raise typer.Exit(status)
 
 
 def _complain(error: TickcastError, status: int) -> int:

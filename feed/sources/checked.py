@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from feed.config import SymbologyConfig, duration_ns
 from feed.normalize.validation import Validator
-from feed.sources.source import Tally
+from feed.sources.source import Reading, Tally
 from feed.sources.symbology import read_instruments
 
 if TYPE_CHECKING:
@@ -91,6 +91,10 @@ class Checked:
 
     def progress(self) -> str:
         return self._source.progress()
+
+    def read(self) -> tuple[int, int]:
+        """As of the source; nothing of nothing where it has no files."""
+        return self._source.read() if isinstance(self._source, Reading) else (0, 0)
 
     def close(self) -> None:
         self._source.close()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from feed.clock import monotonic_ns, now_ns
 from feed.log.ring import Intake
 from feed.normalize.best import BEST
+from feed.sources.source import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,6 +94,7 @@ class Ingest:
         if (now := monotonic_ns()) >= self._beat_at_ns:
             self._beat_at_ns = now + BEAT_NS
             self._writer.beat()
+            self._tell_read()
         if self._best is not None and self._best.published != self._best_told:
             more = self._best.published - self._best_told
             self._counters.counter("tickcast_ticks_total", source=BEST, schema="quote").add(more)
@@ -141,6 +143,15 @@ class Ingest:
         except BaseException as error:
             error.add_note(f"in source {source.name}")
             self._failed = error
+
+    def _tell_read(self) -> None:
+        """How far sources of files are."""
+        for source in self.sources:
+            if isinstance(source, Reading):
+                read, whole = source.read()
+                if whole:
+                    self._counters.gauge("tickcast_source_read_bytes", source=source.name).set(read)
+                    self._counters.gauge("tickcast_source_file_bytes", source=source.name).set(whole)
 
     def _bots_are_there(self) -> bool:
         """Bots report when their subscriptions hold; figures of before this start do not count."""

@@ -57,6 +57,7 @@ class ItchDays:
         self._books = ItchBooks(name, config, sink, counters, speed=config.factor)
         self._frames = self._books.frames
         self._files = [(self._file(Path(path)), self._day(Path(path))) for path in config.files]
+        self._sizes = [path.stat().st_size for path, _ in self._files]
         self._packets = ItchPackets(self._books, config.groups)
         self._open: ItchFile | ItchPackets | None = None
         """What is read from; None: the file at hand is still to be opened."""
@@ -94,6 +95,10 @@ class ItchDays:
 
     def park(self, timeout_ns: int) -> None:
         sleep_until_due(self._frames.due_ns, self._clock(), timeout_ns, full=self._frames.want == Want.ROOM)
+
+    def read(self) -> tuple[int, int]:
+        here = 0 if self._open is None else self._open.read_bytes
+        return sum(self._sizes[: self._at]) + here, sum(self._sizes)
 
     @property
     def messages(self) -> int:

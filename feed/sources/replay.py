@@ -109,10 +109,12 @@ class Replay:
     def park(self, timeout_ns: int) -> None:
         sleep_until_due(self._merge.due_ns, self._clock(), timeout_ns, full=self._merge.want == Want.ROOM)
 
+    def read(self) -> tuple[int, int]:
+        return sum(file.read_bytes for file in self._files), sum(file.file_bytes for file in self._files)
+
     def progress(self) -> str:
         rate = self._rate.look(self._done)
-        size = sum(file.file_bytes for file in self._files)
-        read = sum(file.read_bytes for file in self._files)
+        read, size = self.read()
         text = f"{self._done:,} records, {100 * read / max(1, size):.1f} % of {size:,} bytes, {rate:,.0f}/s"
         return f"{text}, {self.unnamed} instruments without a name" if self.unnamed else text
 

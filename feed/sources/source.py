@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from feed.errors import SourceError
     from feed.metrics.counters import Counter, Counters
 
-__all__ = ["Hearing", "Source", "Tally"]
+__all__ = ["Hearing", "Reading", "Source", "Tally"]
 
 
 class Source(Protocol):
@@ -72,6 +72,16 @@ class Hearing(Protocol):
 
     def close(self) -> None:
         """As of a Source."""
+
+
+@runtime_checkable
+class Reading(Protocol):
+    """A source of files, which knows how far it is."""
+
+    name: str
+
+    def read(self) -> tuple[int, int]:
+        """Bytes of its files that it has read, and how many they have; of files that are packed, packed."""
 
 
 class Tally:

@@ -98,6 +98,15 @@ def venues() -> Dashboard:
             "short",
             Expr(f"{per_s('source', 'tickcast_capture_lost_total')} {none}", "{{source}}"),
         ),
+        lines(
+            "How far sources of files are",
+            "Of recordings, ITCH files and captures: the share that has been read.",
+            "percentunit",
+            Expr(
+                f"sum by (source) ({of('tickcast_source_read_bytes')} / {of('tickcast_source_file_bytes')}) {none}",
+                "{{source}}",
+            ),
+        ),
     )
     board.row(
         "On the way to us",
