@@ -41,6 +41,7 @@ cdef struct binance_symbol:
     uint64_t ticker               # u of the last bookTicker
     int64_t known[2]              # of each side the key of the last level that is known for certain; INT64_MIN: all are
     bint due                      # another snapshot is wanted, while the book goes on
+    uint64_t held_bytes           # of the updates that wait for a snapshot
 
 
 cdef class Binance(VenueRecords):
@@ -49,7 +50,7 @@ cdef class Binance(VenueRecords):
     cdef readonly str cause       # why its book has to be got anew
     cdef dict _names
     cdef list _books
-    cdef list _held               # of each symbol: updates that wait for a snapshot, as (payload, received)
+    cdef list _held               # of each symbol: updates that wait for a snapshot
     cdef binance_symbol* market
     cdef uint32_t market_room
     cdef binance_level* read[2]   # levels of the message at hand
@@ -65,4 +66,5 @@ cdef class Binance(VenueRecords):
     cdef bint _read(self, int side, tc_json at) noexcept nogil
     cdef bint _put(self, LevelBook book) noexcept nogil
     cdef void _tell(self, uint32_t symbol, uint64_t sequence, uint8_t flags) noexcept
+    cdef int _hold(self, uint32_t symbol, object payload) except -1
     cdef int _lost(self, uint32_t symbol, str cause) except -1

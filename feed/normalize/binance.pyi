@@ -11,6 +11,7 @@ NEEDS_SNAPSHOT: Final[int]
 PUBLISHERS: Final[dict[str, int]]
 DEPTH: Final[int]
 HELD_MAX: Final[int]
+HELD_BYTES_MAX: Final[int]
 
 class Binance(VenueRecords):
     futures: bool

@@ -85,6 +85,7 @@ PUBLISHERS = {"spot": 65001, "usdm": 65002, "coinm": 65003}
 """publisher_id of records, beyond those that Databento gives out."""
 DEPTH = <int>SNAPSHOT_LEVELS
 HELD_MAX = 4096
+HELD_BYTES_MAX = 16 << 20
 """Updates of a symbol that wait for a snapshot; of more the oldest go, and a later snapshot is needed."""
 
 
@@ -119,7 +120,7 @@ cdef class Binance(VenueRecords):
         memset(&self.market[<uint32_t>index], 0, sizeof(binance_symbol))
         self._names[symbol.encode("ascii")] = index
         self._books.append(LevelBook())
-        self._held.append(deque(maxlen=HELD_MAX))
+        self._held.append(deque())
 
     def apply(self, payload: bytes, received_ns: int) -> int:
         """Deal with one message: `DONE`, `ANSWER` or `NEEDS_SNAPSHOT`. `cause` says what went wrong with the book of
@@ -187,14 +188,14 @@ cdef class Binance(VenueRecords):
         fresh.due = False
         held = self._held[index]
         while held:
-            update, _ = held[0]
+            update = held[0]
             self._parse(PyBytes_AS_STRING(update), PyBytes_GET_SIZE(update), &message)
             found = self._follows(&fresh, &message)
             if found == LEAVES_GAP or not self._read_both(&message):
                 if found != LEAVES_GAP:
-                    held.popleft()
+                    market.held_bytes -= PyBytes_GET_SIZE(held.popleft())
                 return False
-            held.popleft()
+            market.held_bytes -= PyBytes_GET_SIZE(held.popleft())
             if found == FOLLOWS:
                 self._put(book)
                 fresh.last = message.u
@@ -252,7 +253,7 @@ cdef class Binance(VenueRecords):
             self.rejected[NOT_UNDERSTOOD] += 1
             return self._lost(symbol, "malformed")
         if market.state == WAITS:
-            self._held[symbol].append((payload, self.received))
+            self._hold(symbol, payload)
             return NEEDS
         found = self._follows(market, message)
         if found == IS_OLD:
@@ -260,7 +261,7 @@ cdef class Binance(VenueRecords):
             return IS_DONE
         if found == LEAVES_GAP:
             self._lost(symbol, "gap")
-            self._held[symbol].append((payload, self.received))
+            self._hold(symbol, payload)
             return NEEDS
         if not self._read_both(message):
             self.rejected[NOT_UNDERSTOOD] += 1
@@ -271,7 +272,7 @@ cdef class Binance(VenueRecords):
         if not self._put(book):
             return self._lost(symbol, "no_room")
         if market.due:
-            self._held[symbol].append((payload, self.received))
+            self._hold(symbol, payload)
         elif _ends_within(book, market, NEAR):
             market.due = True
         if book.sides[0].n > 2 * LEVELS_KEPT or book.sides[1].n > 2 * LEVELS_KEPT:
@@ -431,6 +432,18 @@ cdef class Binance(VenueRecords):
             book.fill(levels, TC_BOOK_LEVELS, self.symbols[symbol].decimals)
             self.tell_levels(symbol, levels, sequence, flags)
         book.settle()
+
+    cdef int _hold(self, uint32_t symbol, object payload) except -1:
+        """An update that waits for a snapshot."""
+        cdef binance_symbol* market = &self.market[symbol]
+        held = self._held[symbol]
+        if not held:
+            market.held_bytes = 0
+        held.append(payload)
+        market.held_bytes += PyBytes_GET_SIZE(payload)
+        while len(held) > HELD_MAX or (market.held_bytes > <uint64_t>HELD_BYTES_MAX and len(held) > 1):
+            market.held_bytes -= PyBytes_GET_SIZE(held.popleft())
+        return 0
 
     cdef int _lost(self, uint32_t symbol, str cause) except -1:
         """The book has to be got anew."""

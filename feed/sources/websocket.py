@@ -146,6 +146,7 @@ class WebsocketSource(ABC):
         self._tasks: set[asyncio.Task[None]] = set()
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._failure: BaseException | None = None
+        self._tls: ssl.SSLContext | None = None
         self._until_landed = False
         self._hears = False
         self.waiting = False
@@ -383,10 +384,12 @@ class WebsocketSource(ABC):
     async def _open(self, connection: Connection) -> picows.WSTransport:
         url = connection.line.url
         connection.cause = ""
+        if url.startswith("wss:") and self._tls is None:
+            self._tls = ssl.create_default_context()  # takes some 20 ms: once
         transport, _ = await picows.ws_connect(
             lambda: _Ear(self, connection),
             url,
-            ssl_context=ssl.create_default_context() if url.startswith("wss:") else None,
+            ssl_context=self._tls,
             proxy=_proxy(url),
             websocket_handshake_timeout=self._stale_s,
             enable_auto_pong=False,  # a read would seem to go on if it ended with a ping that nobody is shown

@@ -395,6 +395,15 @@ class Watched:
         self._told.append((u, levels))
 
 
+def test_updates_that_wait_have_so_many_bytes_at_most(tape: Tape) -> None:
+    desk = Desk(tape)
+    fill = [(str(price), "1") for price in range(20_000, 60_000)]
+    for u in range(1, 40):
+        desk.depth(u, u, fill)
+    assert not desk.snapshot(1, [("10", "1")], [("99999", "1")])  # the first ones are gone
+    assert desk.snapshot(39, [("10", "1")], [("99999", "1")])
+
+
 # --- real captures, and damage ---
 
 

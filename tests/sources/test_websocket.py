@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 import picows
 import pytest
+import trustme
 
 from feed import config
 from feed.errors import TickcastError
@@ -208,9 +210,11 @@ def test_a_message_without_end_ends_the_connection(
 
 
 class Proxy:
-    """An HTTP proxy on loopback that counts what goes through it: CONNECT, and GET of whole addresses."""
+    """An HTTP proxy on loopback that counts what goes through it: CONNECT, and GET of whole addresses. With `tls` no
+    proxy but the TLS end of what listens at port `to`."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, to: int = 0) -> None:
+        self._tls, self._to = tls, to
         self.counts: Counter[str] = Counter()
         self.port = 0
         self._loop = asyncio.new_event_loop()
@@ -227,7 +231,8 @@ class Proxy:
         self._thread.join()
 
     def _run(self) -> None:
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        serve = self._forward if self._tls else self._serve
+        server = self._loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0, ssl=self._tls))
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
@@ -248,6 +253,19 @@ class Proxy:
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         else:
             there_writer.write(head)
+        await self._join(reader, writer, there_reader, there_writer)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.counts["TLS"] += 1
+        await self._join(reader, writer, *await asyncio.open_connection("127.0.0.1", self._to))
+
+    async def _join(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        there_reader: asyncio.StreamReader,
+        there_writer: asyncio.StreamWriter,
+    ) -> None:
         try:
             await asyncio.gather(_pipe(reader, there_writer), _pipe(there_reader, writer))
         except ConnectionError:
@@ -279,6 +297,30 @@ def test_websocket_and_rest_go_through_the_hosts_proxy(
         turned.turn(lambda: len(turned.of("book", "BTC-USDT.BINANCE")) > 3)
         turned.close()
         assert (proxy.counts["CONNECT"] == 1, proxy.counts["GET"] >= 1) == (through, through)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_certificates_are_the_hosts(tape: Tape, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool) -> None:
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(tls)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    with FakeBinance(markets(["BTCUSDT"])) as venue, Proxy(tls, venue.port) as front:
+        table = config.BinanceConfig(
+            symbols=["BTC-USDT"],
+            websocket=f"wss://localhost:{front.port}",
+            rest=venue.rest_url,
+            reconnect="10ms",
+        )
+        turned = Turned(tape, tmp_path, lambda name, sink, counters: BinanceSource(name, table, sink, counters))
+        if trusted:
+            turned.turn(lambda: len(turned.of("book", "BTC-USDT.BINANCE")) > 3)
+        else:
+            turned.turn(lambda: turned.counted().get("connect", 0) >= 2)
+        turned.close()
+        assert (front.counts["TLS"] > 0) is trusted
 
 
 def test_a_table_that_cannot_be_is_refused(tmp_path: Path) -> None:
