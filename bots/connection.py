@@ -355,7 +355,10 @@ class Connection:
     def _report(self, wall_ns: int) -> None:
         assert self._reporter is not None
         assert self.link is not None
-        self._reporter.report(wall_ns, self.delivery, self.losses, self.link.transport, *self.lag(), self.clock())
+        lines = self.link.line_ticks()
+        self._reporter.report(
+            wall_ns, self.delivery, self.losses, self.link.transport, *self.lag(), self.clock(), lines
+        )
 
     def _meet_clock(self, same_host: bool) -> None:
         """A feed was found, on this host or on one whose clock is another."""

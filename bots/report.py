@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from resource import RUSAGE_SELF, getrusage
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from feed.metrics.garbage import GarbagePauses
@@ -60,13 +61,16 @@ class Reporter:
         lag_ns: int,
         lag_ticks: int | None,
         clock: Offset | None,
+        lines: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        """Send a report without waiting for anything. `clock`: this host's against the feed's, where that is known."""
+        """Send a report without waiting for anything. `clock`: this host's against the feed's, where that is known;
+        `lines`: ticks of lines of multicast, see Link.line_ticks().
+        """
         self._due_ns = now_ns + EVERY_NS
         if self._sent and self._control.reported() == self._sent[0]:
             self._answered = self._sent[1]
             self._sent = None
-        figures = _Figures(delivery, losses, self._garbage.total_ns)
+        figures = _Figures(delivery, losses, self._garbage.total_ns, lines)
         bot: dict[str, Any] = {**self._who, "transport": transport, "lag_ns": lag_ns, **figures.since(self._answered)}
         if lag_ticks is not None:
             bot["lag_ticks"] = lag_ticks
@@ -81,12 +85,13 @@ class Reporter:
 class _Figures:
     """Everything that only grows, as of one moment."""
 
-    def __init__(self, delivery: Delivery, losses: Losses, garbage_ns: int) -> None:
+    def __init__(self, delivery: Delivery, losses: Losses, garbage_ns: int, lines: Mapping[str, int]) -> None:
         usage = getrusage(RUSAGE_SELF)
         self.ticks = delivery.ticks
         self.filled = delivery.recovery.filled
         self.gaps = dict(losses.gaps)
         self.lost = dict(losses.ticks)
+        self.lines = dict(lines)
         self.pauses = {"gc": garbage_ns, "gil": delivery.gil_ns}
         self.switches = {"voluntary": usage.ru_nvcsw, "involuntary": usage.ru_nivcsw}
         self.faults = {"major": usage.ru_majflt, "minor": usage.ru_minflt}
@@ -94,7 +99,7 @@ class _Figures:
 
     def since(self, earlier: _Figures | None) -> dict[str, Any]:
         """What came in after `earlier`, None: ever; in the words of the control protocol."""
-        by_kind = {kind: getattr(self, kind) for kind in ("gaps", "lost", "pauses", "switches", "faults")}
+        by_kind = {kind: getattr(self, kind) for kind in ("gaps", "lost", "lines", "pauses", "switches", "faults")}
         ticks, filled, stages = self.ticks, self.filled, self.stages
         if earlier is not None:
             ticks, filled = ticks - earlier.ticks, filled - earlier.filled
@@ -105,7 +110,7 @@ class _Figures:
 
 
 def _added(now: Mapping[str, int], earlier: Mapping[str, int]) -> dict[str, int]:
-    return {cause: n - earlier.get(cause, 0) for cause, n in now.items() if n != earlier.get(cause, 0)}
+    return {cause: n - earlier.get(cause, 0) for cause, n in now.items() if n > earlier.get(cause, 0)}
 
 
 def _stages(delivery: Delivery) -> dict[str, Histogram]:

@@ -67,6 +67,10 @@ cdef class Link:
         """Has the other side died or hung up?"""
         return False
 
+    def line_ticks(self) -> dict[str, int]:
+        """Of lines that carry the same ticks: "A.first" and so on to how many; first (before any other), late, lost."""
+        return {}
+
     def fileno(self) -> int:
         """A descriptor for select and asyncio: readable once something is waiting after arm()."""
         raise OSError("this link has no descriptor")

@@ -543,6 +543,11 @@ cdef class MoldLink(FrameLink):
             counts.append(tuple(sum(each[k] for each in of_shards) for k in range(3)))
         return counts
 
+    def line_ticks(self) -> dict[str, int]:
+        names = ("first", "late", "lost")
+        counts = self.line_counts()
+        return {f"{'AB'[i]}.{names[k]}": counts[i][k] for i in range(self.lines) for k in range(3)}
+
     def fileno(self) -> int:
         return self.poller.fileno()
 

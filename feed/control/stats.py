@@ -50,6 +50,7 @@ Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Time = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Text = Annotated[str, msgspec.Meta(max_length=256)]
 Cause = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{0,31}\Z")]
+LineOutcome = Annotated[str, msgspec.Meta(pattern=r"^[AB]\.(first|late|lost)\Z")]
 ByCause = Annotated[dict[Cause, Count], msgspec.Meta(max_length=CAUSES_MAX)]
 Bucket = Annotated[int, msgspec.Meta(ge=0, lt=BUCKETS)]
 
@@ -74,6 +75,7 @@ class BotReport(msgspec.Struct, frozen=True, kw_only=True):
     filled: Count = 0
     gaps: ByCause = {}
     lost: ByCause = {}
+    lines: Annotated[dict[LineOutcome, Count], msgspec.Meta(max_length=6)] = {}
     lag_ns: Nanoseconds = 0
     lag_ticks: Count | None = None
     offset_ns: Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)] | None = None
@@ -146,6 +148,9 @@ class Bots:
         bot.reported.set(now_ns)
         self._add(bot, "tickcast_gaps_total", report.gaps)
         self._add(bot, "tickcast_lost_ticks_total", report.lost)
+        for line, n in report.lines.items():
+            name, _, outcome = line.partition(".")
+            self._add(bot, f"tickcast_bot_line_{outcome}_total", {name: n})
         self._add(bot, "tickcast_bot_pause_seconds_total", report.pauses)
         self._add(bot, "tickcast_bot_context_switches_total", report.switches)
         self._add(bot, "tickcast_bot_page_faults_total", report.faults)

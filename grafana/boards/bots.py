@@ -107,6 +107,30 @@ def bots() -> Dashboard:
         ),
     )
     board.row(
+        "Lines of multicast to $bot",
+        *(
+            lines(
+                title,
+                text,
+                "short",
+                Expr(
+                    f"{per_s('bot, line', f'tickcast_bot_line_{what}_total', bot='~$bot')} {none_chosen}",
+                    "{{bot}} {{line}}",
+                ),
+            )
+            for title, text, what in (
+                ("First", "Ticks per second that a line brought before the other.", "first"),
+                ("Late", "Ticks per second that the bot had already: the twin's, when both lines are well.", "late"),
+                (
+                    "Lost",
+                    "Ticks per second that a line never brought. The other line or a request mends them; what both "
+                    "lost and nobody mended is a gap.",
+                    "lost",
+                ),
+            )
+        ),
+    )
+    board.row(
         "Clock of $bot",
         lines(
             "Offset and bound",

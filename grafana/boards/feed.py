@@ -10,6 +10,7 @@ __all__ = ["feed"]
 
 
 def feed() -> Dashboard:
+    no_mold = f"or on (publisher) 0 * sum by (publisher) ({of('tickcast_sent_total')})"
     board = Dashboard(
         "feed",
         "Is the feed well, how late are its ticks, and in which stage do they lose their time? Read from the top: the "
@@ -124,6 +125,14 @@ def feed() -> Dashboard:
             "short",
             Expr(per_s("publisher, cause", "tickcast_dropped_total"), "{{publisher}}: {{cause}}"),
             width=8,
+        ),
+        lines(
+            "Multicast sent again",
+            "Ticks per second that bots had lost and asked a mold publisher for, and requests by what came of them: "
+            "answered; gone, no longer in log or archive; limited, beyond request_rate; the rest strangers'.",
+            "short",
+            Expr(f"{per_s('publisher', 'tickcast_resent_total')} {no_mold}", "{{publisher}}: ticks"),
+            Expr(f"{per_s('publisher, outcome', 'tickcast_requests_total')} {no_mold}", "{{publisher}}: {{outcome}}"),
         ),
         lines(
             "Gaps by cause",
