@@ -1,17 +1,13 @@
 from collections.abc import Sequence
 from typing import Final
 
-from feed.normalize.order_book import OrderBooks
-from feed.normalize.outbox import Outbox
+from feed.normalize.itch_records import ItchRecords
 
-MARKETS: Final[dict[str, int]]
 SCHEMAS: Final[tuple[str, ...]]
 NO_TOPIC: Final[int]
 REFUSED: Final[int]
 
-class Itch(Outbox):
-    resting: OrderBooks
-    def __init__(self, market: str, *, orders: int = ...) -> None: ...
+class Itch(ItchRecords):
     def begin(self, midnight_ns: int) -> None: ...
     def begin_snapshot(self, midnight_ns: int) -> None: ...
     @property

@@ -16,8 +16,8 @@ A snapshot (GLIMPSE) is the orders that rest, as messages that add them: order r
 and no book comes before it is whole; then one of each stock.
 
 What cannot be is counted by reason, dealt with as far as it makes sense, and marks the book of its stock: until the next
-day begins all its records have the flag MAYBE_BAD_BOOK, and a quote (action N) says so at once. A missed order may rest
-unseen all day, so nothing earlier proves a book right.
+day or a snapshot all its records have the flag MAYBE_BAD_BOOK, and a quote (action N) says so at once. A missed order may
+rest unseen all day, so nothing else proves a book right.
 """
 
 from libc.stdlib cimport calloc, free
@@ -25,28 +25,10 @@ from libc.string cimport memcpy, memset
 
 from cpython.bytes cimport PyBytes_AS_STRING
 
-from feed.normalize.order_book cimport NO_ROOM, SIDE_ASK, book_level, book_side, book_top, tc_prefetch
+from feed.normalize.itch_records cimport LOCATES, PRICE_UNIT, WANT_DEFINITION, WANT_END, itch_side, itch_symbol, side_of
+from feed.normalize.order_book cimport NO_ROOM, book_side, tc_prefetch
 from feed.normalize.outbox cimport OUTBOX_NO_TOPIC, OUTBOX_REFUSED
-from feed.wire.records cimport (
-    TC_BOOK_LEVELS,
-    TC_SCHEMA_BOOK,
-    TC_SCHEMA_DEFINITION,
-    TC_SCHEMA_ORDER,
-    TC_SCHEMA_QUOTE,
-    TC_SCHEMA_STATUS,
-    TC_SCHEMA_TRADE,
-    TC_UNDEF_ORDER_SIZE,
-    TC_UNDEF_PRICE,
-    TC_UNDEF_TIMESTAMP,
-    tc_book,
-    tc_definition,
-    tc_order,
-    tc_quote,
-    tc_status,
-    tc_trade,
-)
-
-from feed.normalize.order_book import LIMIT
+from feed.wire.records cimport TC_BOOK_LEVELS, TC_SCHEMA_DEFINITION, TC_UNDEF_ORDER_SIZE, TC_UNDEF_PRICE, tc_definition
 
 cdef extern from "feed/normalize/itch.h" nogil:
     const uint8_t* tc_itch_length
@@ -131,13 +113,8 @@ cdef extern from "feed/normalize/itch_codes.h" nogil:
     uint16_t tc_itch_reason_of(const uint8_t* reason) noexcept
 
 cdef enum:
-    LOCATES = 1 << 16
     TRADES = 1 << 20               # remembered for being broken: 40 MB, filled as trades come
-    PRICE_UNIT = 100_000           # 0.0001 in 1e-9
     PRICE_MAX = 2_000_000_000      # 200,000.0000: the specification's
-    FLAG_LAST = 128                # DBN
-    FLAG_SNAPSHOT = 32             # DBN
-    FLAG_BAD = 4                   # DBN: MAYBE_BAD_BOOK
     ACTION_NEW_PRICE = 6           # DBN status actions
     ACTION_TRADING = 7
     ACTION_HALT = 8
@@ -167,8 +144,6 @@ REASONS = (
     "unknown_code",
     "no_room",
 )
-MARKETS = {"XNAS": 2, "XBOS": 3, "XPSX": 4}
-"""Nasdaq's markets that speak ITCH 5.0, and DBN's publisher ids of their feeds."""
 LETTERS = {"XNAS": b"Q", "XBOS": b"B", "XPSX": b"X"}
 SCHEMAS = ("quote", "trade", "status", "definition", "book", "order")
 """What a stock can have a topic of, in the order of :meth:`Itch.bind`'s ids."""
@@ -176,31 +151,21 @@ NO_TOPIC = <uint32_t>OUTBOX_NO_TOPIC
 REFUSED = <uint32_t>OUTBOX_REFUSED
 
 
-cdef class Itch(Outbox):
+cdef class Itch(ItchRecords):
     """The books of one market, for one day after the other.
 
-    :param market: its MIC, one of `MARKETS`; the statuses of the market as a whole are those of the symbol of that name.
+    :param market: its MIC, one of `itch_records.MARKETS`; the market's own statuses are those of the symbol of that name.
     :param orders: so many may rest at once.
     """
 
-    def __cinit__(self, market: str, *, orders: int = LIMIT):
-        self.resting = OrderBooks(LOCATES, limit=orders)
-        self.symbols = <itch_symbol*>calloc(LOCATES, sizeof(itch_symbol))
+    def __cinit__(self, market: str, **_):
         self.trades = <itch_trade*>calloc(TRADES, sizeof(itch_trade))
-        if self.symbols is NULL or self.trades is NULL:
+        if self.trades is NULL:
             raise MemoryError
-        self.publisher = MARKETS[market]
         self.letter = LETTERS[market][0]
-        exchange = market.ljust(8).encode()
-        self.market = tc_raw64(<const uint8_t*>PyBytes_AS_STRING(exchange))
-        self.trade.length = sizeof(tc_trade) // 4
-        self.trade.rtype = 0
-        self.status.length = sizeof(tc_status) // 4
-        self.status.rtype = 18
-        self.definition = _blank_definition(exchange)
+        self.market = tc_raw64(<const uint8_t*>PyBytes_AS_STRING(market.ljust(8).encode()))
 
     def __dealloc__(self):
-        free(self.symbols)
         free(self.trades)
 
     def begin(self, midnight_ns: int) -> None:
@@ -367,36 +332,6 @@ cdef class Itch(Outbox):
             if side[i].n:
                 tc_prefetch(&side[i].levels[side[i].n - 1])
 
-    cdef void lost(self) noexcept nogil:
-        cdef uint32_t i
-        for i in range(1, LOCATES):
-            if not self.symbols[i].bad:
-                self.symbols[i].bad = self.symbols[i].untold = True
-        self.telling = 1
-
-    cdef void complete(self) noexcept nogil:
-        cdef uint32_t i
-        self.snapshot = False
-        self.time = 0
-        for i in range(1, LOCATES):
-            self.symbols[i].untold = True
-        self.telling = 1
-
-    cdef bint tell(self) noexcept nogil:
-        cdef itch_symbol* symbol
-        self.empty()
-        self.recv = self.received if self.received else self.ts
-        while 0 < self.telling < LOCATES:
-            symbol = &self.symbols[self.telling]
-            if symbol.untold and symbol.stock and not symbol.left_out:
-                self._tell_doubt(self.telling)
-            symbol.untold = False
-            self.telling += 1
-            if self.count:
-                return True
-        self.telling = 0
-        return False
-
     cdef int _refuse(self, int why, uint32_t locate) noexcept nogil:
         self.rejected[why] += 1
         self._mark(locate)
@@ -409,16 +344,16 @@ cdef class Itch(Outbox):
             return
         symbol.bad = True
         if symbol.stock and not symbol.left_out:
-            self._tell_doubt(locate)
+            self.tell_doubt(locate)
 
     cdef void _introduce(self, uint32_t locate) noexcept nogil:
         """What was said of this stock on an earlier day holds no longer; what rests begins with a Clear in any case."""
         if self.symbols[locate].left_out or locate == 0:
             return
-        self._tell_order(locate, c"R", c"N", 0, TC_UNDEF_PRICE, 0, True)
+        self.tell_order(locate, c"R", c"N", 0, TC_UNDEF_PRICE, 0, True)
         if not self.snapshot and (self.again or self.symbols[locate].bad):
-            self._tell_quote(locate, c"R", c"N", TC_UNDEF_PRICE, 0)
-            self._tell_book(locate, c"R", c"N", TC_UNDEF_PRICE, 0, 0)
+            self.tell_quote(locate, c"R", c"N", TC_UNDEF_PRICE, 0)
+            self.tell_book(locate, c"R", c"N", TC_UNDEF_PRICE, 0, 0)
 
     # --- orders -----------------------------------------------------------------------------------------------------
 
@@ -433,7 +368,7 @@ cdef class Itch(Outbox):
             return self._refuse(BAD_SIZE, locate)
         if price == 0 or price > PRICE_MAX:
             return self._refuse(BAD_PRICE, locate)
-        before = self._best(side)
+        before = self.best(side)
         return self._rest(tc_be64(m.reference), side, <int64_t>price * PRICE_UNIT, size, c"A", &before)
 
     cdef int _rest(self, uint64_t reference, uint32_t side, int64_t price, uint32_t size, char action, itch_side* before) noexcept nogil:
@@ -445,14 +380,14 @@ cdef class Itch(Outbox):
             self._mark(old.side >> 1)
             self._remove(old)
             if action == c"A":
-                before[0] = self._best(side)
+                before[0] = self.best(side)
         depth = self.resting.add(reference, side, price, size)
         if depth == NO_ROOM:
             self._refuse(BAD_ROOM, side >> 1)
             depth = 0
         else:
-            self._tell_order(side >> 1, c"A", _side(side), reference, price, size, True)
-        self._tell_change(side, before, action, price, size, depth)
+            self.tell_order(side >> 1, c"A", side_of(side), reference, price, size, True)
+        self.tell_change(side, before, action, price, size, depth)
         return ITCH_DONE
 
     cdef book_order* _order(self, const uint8_t* reference, uint32_t locate) noexcept nogil:
@@ -467,10 +402,10 @@ cdef class Itch(Outbox):
 
     cdef void _remove(self, book_order* order) noexcept nogil:
         cdef book_order was = order[0]
-        cdef itch_side before = self._best(was.side)
+        cdef itch_side before = self.best(was.side)
         cdef int64_t depth = self.resting.take(order, was.size)
-        self._tell_order(was.side >> 1, c"C", _side(was.side), was.reference, was.price, was.size, True)
-        self._tell_change(was.side, &before, c"C", was.price, was.size, depth)
+        self.tell_order(was.side >> 1, c"C", side_of(was.side), was.reference, was.price, was.size, True)
+        self.tell_change(was.side, &before, c"C", was.price, was.size, depth)
 
     cdef int _cancel(self, const uint8_t* message, uint32_t locate) noexcept nogil:
         cdef const tc_itch_X* m = <const tc_itch_X*>message
@@ -491,10 +426,10 @@ cdef class Itch(Outbox):
         if size > was.size:
             self._refuse(BAD_NEGATIVE, was.side >> 1)
             size = was.size
-        before = self._best(was.side)
+        before = self.best(was.side)
         depth = self.resting.take(order, size)
-        self._tell_order(was.side >> 1, c"C", _side(was.side), was.reference, was.price, size, True)
-        self._tell_change(was.side, &before, c"C", was.price, size, depth)
+        self.tell_order(was.side >> 1, c"C", side_of(was.side), was.reference, was.price, size, True)
+        self.tell_change(was.side, &before, c"C", was.price, size, depth)
         return ITCH_DONE
 
     cdef int _execute(self, const uint8_t* message, uint32_t locate) noexcept nogil:
@@ -527,14 +462,14 @@ cdef class Itch(Outbox):
                 printed = False
         aggressor = c"B" if was.side & 1 else c"A"
         if printed:
-            self._tell_trade(locate, c"T", aggressor, price, done, self.sequence)
+            self.tell_trade(locate, c"T", aggressor, price, done, self.sequence)
             self._remember(tc_be64(m.match), locate, aggressor, price, done)
-            self._tell_order(locate, c"T", aggressor, 0, price, done, False)
-        self._tell_order(locate, c"F", _side(was.side), was.reference, price, done, False)
-        before = self._best(was.side)
+            self.tell_order(locate, c"T", aggressor, 0, price, done, False)
+        self.tell_order(locate, c"F", side_of(was.side), was.reference, price, done, False)
+        before = self.best(was.side)
         depth = self.resting.take(order, size)
-        self._tell_order(locate, c"C", _side(was.side), was.reference, was.price, size, True)
-        self._tell_change(was.side, &before, c"C", was.price, size, depth)
+        self.tell_order(locate, c"C", side_of(was.side), was.reference, was.price, size, True)
+        self.tell_change(was.side, &before, c"C", was.price, size, depth)
         return ITCH_DONE
 
     cdef int _replace(self, const uint8_t* message, uint32_t locate) noexcept nogil:
@@ -551,9 +486,9 @@ cdef class Itch(Outbox):
             self._remove(order)
             return ITCH_DONE
         was = order[0]
-        before = self._best(was.side)
+        before = self.best(was.side)
         depth = self.resting.take(order, was.size)
-        self._tell_order(was.side >> 1, c"C", _side(was.side), was.reference, was.price, was.size, False)
+        self.tell_order(was.side >> 1, c"C", side_of(was.side), was.reference, was.price, was.size, False)
         if depth < TC_BOOK_LEVELS:      # the book has changed, however deep the new order is
             before.count = TC_UNDEF_ORDER_SIZE
         return self._rest(tc_be64(m.new_reference), was.side, <int64_t>price * PRICE_UNIT, size, c"M", &before)
@@ -568,9 +503,9 @@ cdef class Itch(Outbox):
             return self._refuse(BAD_SIZE, locate)
         if price == 0 or price > PRICE_MAX:
             return self._refuse(BAD_PRICE, locate)
-        self._tell_trade(locate, c"T", c"N", <int64_t>price * PRICE_UNIT, size, self.sequence)
+        self.tell_trade(locate, c"T", c"N", <int64_t>price * PRICE_UNIT, size, self.sequence)
         self._remember(tc_be64(m.match), locate, c"N", <int64_t>price * PRICE_UNIT, size)
-        self._tell_order(locate, c"T", c"N", 0, <int64_t>price * PRICE_UNIT, size, True)
+        self.tell_order(locate, c"T", c"N", 0, <int64_t>price * PRICE_UNIT, size, True)
         return ITCH_DONE
 
     cdef int _cross(self, const uint8_t* message, uint32_t locate) noexcept nogil:
@@ -583,9 +518,9 @@ cdef class Itch(Outbox):
             return self._refuse(BAD_PRICE, locate)
         if shares >= TC_UNDEF_ORDER_SIZE:
             return self._refuse(BAD_SIZE, locate)
-        self._tell_trade(locate, c"T", c"N", <int64_t>price * PRICE_UNIT, size, self.sequence)
+        self.tell_trade(locate, c"T", c"N", <int64_t>price * PRICE_UNIT, size, self.sequence)
         self._remember(tc_be64(m.match), locate, c"N", <int64_t>price * PRICE_UNIT, size)
-        self._tell_order(locate, c"T", c"N", 0, <int64_t>price * PRICE_UNIT, size, True)
+        self.tell_order(locate, c"T", c"N", 0, <int64_t>price * PRICE_UNIT, size, True)
         return ITCH_DONE
 
     cdef int _break(self, const uint8_t* message) noexcept nogil:
@@ -594,7 +529,7 @@ cdef class Itch(Outbox):
         if trade.size == 0 or trade.match != match:
             self.rejected[BAD_MATCH] += 1
             return ITCH_DONE
-        self._tell_trade(trade.locate, c"C", trade.side, trade.price, trade.size, trade.sequence)
+        self.tell_trade(trade.locate, c"C", trade.side, trade.price, trade.size, trade.sequence)
         trade.size = 0
         return ITCH_DONE
 
@@ -616,7 +551,7 @@ cdef class Itch(Outbox):
             return self._refuse(BAD_CODE, 0)
         self.symbols[0].trading = event.is_trading
         self.symbols[0].quoting = event.is_quoting
-        self._tell_status(0, event.action, REASON_SCHEDULED, event.is_trading, event.is_quoting)
+        self.tell_status(0, event.action, REASON_SCHEDULED, event.is_trading, event.is_quoting)
         return ITCH_DONE
 
     cdef int _action(self, const uint8_t* message, uint32_t locate) noexcept nogil:
@@ -629,14 +564,14 @@ cdef class Itch(Outbox):
             if code < c"0" or code > c"2":
                 return self._refuse(BAD_CODE, locate)
             symbol.restricted = c"N" if code == c"0" else c"Y"
-            self._tell_status(locate, ACTION_SSR, 0, symbol.trading, symbol.quoting)
+            self.tell_status(locate, ACTION_SSR, 0, symbol.trading, symbol.quoting)
             return ITCH_DONE
         state = tc_itch_state_of(m.state[0])
         if state is NULL:
             return self._refuse(BAD_CODE, locate)
         symbol.trading = state.is_trading
         symbol.quoting = state.is_quoting
-        self._tell_status(locate, state.action, tc_itch_reason_of(m.reason), state.is_trading, state.is_quoting)
+        self.tell_status(locate, state.action, tc_itch_reason_of(m.reason), state.is_trading, state.is_quoting)
         return ITCH_DONE
 
     cdef int _halt(self, const uint8_t* message, uint32_t locate) noexcept nogil:
@@ -645,21 +580,21 @@ cdef class Itch(Outbox):
         cdef uint8_t level = (<const tc_itch_W*>message).level[0]
         cdef itch_symbol* symbol = &self.symbols[locate]
         if message[0] == c"J":
-            self._tell_status(locate, ACTION_NEW_PRICE, REASON_LULD, symbol.trading, symbol.quoting)
+            self.tell_status(locate, ACTION_NEW_PRICE, REASON_LULD, symbol.trading, symbol.quoting)
         elif message[0] == c"V":
-            self._tell_status(0, 0, REASON_MARKET_EVENT, symbol.trading, symbol.quoting)
+            self.tell_status(0, 0, REASON_MARKET_EVENT, symbol.trading, symbol.quoting)
         elif message[0] == c"W":
             if level < c"1" or level > c"3":
                 return self._refuse(BAD_CODE, 0)
-            self._tell_status(0, ACTION_HALT, REASON_LEVEL1 + level - c"1", c"N", c"N")
+            self.tell_status(0, ACTION_HALT, REASON_LEVEL1 + level - c"1", c"N", c"N")
         elif m.action[0] != c"H" and m.action[0] != c"T":
             return self._refuse(BAD_CODE, locate)
         elif m.market[0] != self.letter:
             return ITCH_DONE           # a sister market's halt says nothing of this one
         elif m.action[0] == c"H":
-            self._tell_status(locate, ACTION_HALT, REASON_OPERATIONAL, c"N", c"N")
+            self.tell_status(locate, ACTION_HALT, REASON_OPERATIONAL, c"N", c"N")
         else:
-            self._tell_status(locate, ACTION_TRADING, REASON_OPERATIONAL, c"Y", c"Y")
+            self.tell_status(locate, ACTION_TRADING, REASON_OPERATIONAL, c"Y", c"Y")
         return ITCH_DONE
 
     cdef int _define(self, const uint8_t* message, uint32_t locate) noexcept nogil:
@@ -684,169 +619,6 @@ cdef class Itch(Outbox):
         symbol.defined = True
         self.put(symbol.topics[WANT_DEFINITION], TC_SCHEMA_DEFINITION, definition, sizeof(tc_definition))
         return ITCH_DONE
-
-    # --- records ----------------------------------------------------------------------------------------------------
-
-    cdef uint8_t _flags(self, uint32_t locate, bint last) noexcept nogil:
-        return (FLAG_LAST if last else 0) | (FLAG_BAD if self.symbols[locate].bad else 0) | (FLAG_SNAPSHOT if self.snapshot else 0)
-
-    cdef void _fill(self, tc_trade* head, uint32_t locate, char action, char side, int64_t price, uint32_t size) noexcept nogil:
-        """What trades, quotes and books begin with."""
-        head.publisher_id = self.publisher
-        head.instrument_id = locate
-        head.ts_event = self.ts
-        head.ts_recv = self.recv
-        head.price = price
-        head.size = size
-        head.action = action
-        head.side = side
-        head.flags = self._flags(locate, True)
-        head.sequence = self.sequence
-
-    cdef void _tell_trade(self, uint32_t locate, char action, char side, int64_t price, uint32_t size, uint32_t sequence) noexcept nogil:
-        self._fill(&self.trade, locate, action, side, price, size)
-        self.trade.sequence = sequence
-        self.put(self.symbols[locate].topics[WANT_TRADE], TC_SCHEMA_TRADE, &self.trade, sizeof(tc_trade))
-
-    cdef void _tell_status(self, uint32_t locate, int action, int reason, char trading, char quoting) noexcept nogil:
-        cdef tc_status* status = &self.status
-        status.publisher_id = self.publisher
-        status.instrument_id = locate
-        status.ts_event = self.ts
-        status.ts_recv = self.recv
-        status.action = action
-        status.reason = reason
-        status.is_trading = trading
-        status.is_quoting = quoting
-        status.is_short_sell_restricted = self.symbols[locate].restricted
-        self.put(self.symbols[locate].topics[WANT_STATUS], TC_SCHEMA_STATUS, status, sizeof(tc_status))
-
-    cdef void _tell_order(self, uint32_t locate, char action, char side, uint64_t reference, int64_t price, uint32_t size, bint last) noexcept nogil:
-        cdef tc_order* order
-        if self.symbols[locate].topics[WANT_ORDER] == OUTBOX_NO_TOPIC:
-            return
-        order = self.next_order()
-        if order is NULL:
-            return
-        order.publisher_id = self.publisher
-        order.instrument_id = locate
-        order.ts_event = self.ts
-        order.ts_recv = self.recv
-        order.order_id = reference
-        order.price = price
-        order.size = size
-        order.flags = self._flags(locate, last)
-        order.action = action
-        order.side = side
-        order.sequence = self.sequence
-        self.put(self.symbols[locate].topics[WANT_ORDER], TC_SCHEMA_ORDER, order, sizeof(tc_order))
-
-    cdef void _tell_quote(self, uint32_t locate, char action, char side, int64_t price, uint32_t size) noexcept nogil:
-        cdef tc_quote* quote
-        if self.symbols[locate].topics[WANT_QUOTE] == OUTBOX_NO_TOPIC:
-            return
-        quote = self.next_quote()
-        if quote is NULL:
-            return
-        self._fill(<tc_trade*>quote, locate, action, side, price, size)
-        self._level(locate, 0, <tc_level*>&quote.bid_px)
-        self.put(self.symbols[locate].topics[WANT_QUOTE], TC_SCHEMA_QUOTE, quote, sizeof(tc_quote))
-
-    cdef void _tell_book(self, uint32_t locate, char action, char side, int64_t price, uint32_t size, int64_t depth) noexcept nogil:
-        cdef tc_book* book
-        cdef uint32_t i
-        if self.symbols[locate].topics[WANT_BOOK] == OUTBOX_NO_TOPIC:
-            return
-        book = self.next_book()
-        if book is NULL:
-            return
-        self._fill(<tc_trade*>book, locate, action, side, price, size)
-        book.depth = <uint8_t>depth
-        for i in range(TC_BOOK_LEVELS):
-            self._level(locate, i, &book.levels[i])
-        self.put(self.symbols[locate].topics[WANT_BOOK], TC_SCHEMA_BOOK, book, sizeof(tc_book))
-
-    cdef void _tell_doubt(self, uint32_t locate) noexcept nogil:
-        """The book as it is, for what is thought of it: its flags."""
-        self._tell_quote(locate, c"N", c"N", TC_UNDEF_PRICE, 0)
-        self._tell_book(locate, c"N", c"N", TC_UNDEF_PRICE, 0, 0)
-
-    cdef void _tell_change(self, uint32_t side, const itch_side* before, char action, int64_t price, uint32_t size, int64_t depth) noexcept nogil:
-        """An order came or went `depth` levels from the best: what changes by it?"""
-        cdef itch_side now
-        if self.snapshot:
-            return
-        now = self._best(side)
-        if now.there != before.there or now.key != before.key or now.size != before.size:
-            self._tell_quote(side >> 1, action, _side(side), price, size)
-        if depth < TC_BOOK_LEVELS or before.count == TC_UNDEF_ORDER_SIZE:
-            self._tell_book(side >> 1, action, _side(side), price, size, min(depth, <int64_t>TC_BOOK_LEVELS))
-
-    cdef itch_side _best(self, uint32_t side) noexcept nogil:
-        cdef const book_level* top = book_top(&self.resting.sides[side])
-        cdef itch_side best
-        best.there = top is not NULL
-        best.key = top.key if best.there else 0
-        best.size = top.size if best.there else 0
-        best.count = top.count if best.there else 0
-        return best
-
-    cdef void _level(self, uint32_t locate, uint32_t depth, tc_level* level) noexcept nogil:
-        """Both sides at one depth; a size that is more than a record can say is cut to the greatest that it can."""
-        cdef const book_side* bids = &self.resting.sides[2 * locate]
-        cdef const book_side* asks = &self.resting.sides[2 * locate + SIDE_ASK]
-        cdef const book_level* there
-        level.bid_px = level.ask_px = TC_UNDEF_PRICE
-        level.bid_sz = level.ask_sz = level.bid_ct = level.ask_ct = 0
-        if depth < bids.n:
-            there = &bids.levels[bids.n - 1 - depth]
-            level.bid_px = there.key
-            level.bid_sz = <uint32_t>min(there.size, <uint64_t>TC_UNDEF_ORDER_SIZE - 1)
-            level.bid_ct = there.count
-        if depth < asks.n:
-            there = &asks.levels[asks.n - 1 - depth]
-            level.ask_px = -there.key
-            level.ask_sz = <uint32_t>min(there.size, <uint64_t>TC_UNDEF_ORDER_SIZE - 1)
-            level.ask_ct = there.count
-
-
-cdef inline char _side(uint32_t side) noexcept nogil:
-    return c"A" if side & 1 else c"B"
-
-
-cdef tc_definition _blank_definition(bytes exchange) noexcept:
-    """What is the same for every stock; DBN's words for what does not apply."""
-    cdef tc_definition blank
-    memset(&blank, 0, sizeof(blank))
-    blank.length = sizeof(blank) // 4
-    blank.rtype = 19
-    blank.min_price_increment = PRICE_UNIT
-    blank.display_factor = 1_000_000_000
-    blank.expiration = blank.activation = TC_UNDEF_TIMESTAMP
-    blank.high_limit_price = blank.low_limit_price = blank.max_price_variation = TC_UNDEF_PRICE
-    blank.unit_of_measure_qty = blank.min_price_increment_amount = blank.price_ratio = TC_UNDEF_PRICE
-    blank.strike_price = blank.leg_price = blank.leg_delta = TC_UNDEF_PRICE
-    blank.inst_attrib_value = 0
-    blank.market_depth_implied = blank.market_depth = 0x7FFFFFFF
-    blank.max_trade_vol = blank.min_trade_vol = 0xFFFFFFFF
-    blank.min_lot_size = blank.min_lot_size_block = 0x7FFFFFFF
-    blank.contract_multiplier = blank.decay_quantity = blank.original_contract_size = 0x7FFFFFFF
-    blank.appl_id = 0x7FFF
-    blank.maturity_year = blank.decay_start_date = 0xFFFF
-    blank.main_fraction = blank.sub_fraction = blank.price_display_format = blank.underlying_product = 0xFF
-    blank.maturity_month = blank.maturity_day = blank.maturity_week = 0xFF
-    blank.contract_multiplier_unit = blank.flow_schedule_type = 0x7F
-    blank.tick_rule = 0xFF
-    blank.user_defined_instrument = c"N"
-    blank.instrument_class = c"K"
-    blank.match_algorithm = c"F"
-    blank.leg_instrument_class = c" "
-    blank.leg_side = c"N"
-    memcpy(blank.currency, "USD", 3)
-    memcpy(blank.settl_currency, "USD", 3)
-    memcpy(blank.exchange, PyBytes_AS_STRING(exchange), 4)
-    return blank
-
 
 def decode(message: bytes) -> dict[str, int | str]:
     """One message as its fields by name, as they stand: numbers, and text without its padding. For people.
