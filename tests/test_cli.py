@@ -27,7 +27,7 @@ from feed.position import Position
 ROOT = Path(__file__).parent.parent
 COMMANDS = [
     "run", "demo", "replay", "export", "check", "stat", "doctor",
-    "bench latency", "bench throughput", "bench fanout", "bench recovery",
+    "bench latency", "bench throughput", "bench fanout", "bench recovery", "bench ingest", "symbols",
 ]  # fmt: skip
 
 
