@@ -17,7 +17,8 @@ from feed.errors import LogSpace, SourceError
 from feed.normalize.binance import ANSWER, DEPTH, NEEDS_SNAPSHOT, PUBLISHERS, Binance
 from feed.normalize.binance_instruments import instruments
 from feed.normalize.venue import NO_TOPIC, REFUSED, SCHEMAS
-from feed.sources.websocket import Line, Request, WebsocketSource
+from feed.sources.connection import Line, Request
+from feed.sources.websocket import WebsocketSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from feed.log.sink import Sink
     from feed.metrics.counters import Counters
     from feed.normalize.binance_instruments import BinanceInstrument
-    from feed.sources.websocket import Connection
+    from feed.sources.connection import Connection
 
 __all__ = ["BinanceSource"]
 

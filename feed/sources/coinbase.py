@@ -17,8 +17,8 @@ import msgspec
 from feed.clock import now_ns
 from feed.normalize.coinbase import PUBLISHER, Coinbase
 from feed.normalize.coinbase_messages import Subscriptions
+from feed.sources.connection import Line, Request
 from feed.sources.venue_books import BookSource
-from feed.sources.websocket import Line, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from feed.log.sink import Sink
     from feed.metrics.counters import Counters
     from feed.normalize.spot import SpotInstrument
-    from feed.sources.websocket import Connection
+    from feed.sources.connection import Connection
 
 __all__ = ["CoinbaseSource"]
 

@@ -15,8 +15,8 @@ from feed.clock import now_ns
 from feed.normalize.kraken import PUBLISHER, Kraken
 from feed.normalize.kraken_messages import Answer, Instruments, Status
 from feed.normalize.venue_books import MALFORMED
+from feed.sources.connection import Line, Request
 from feed.sources.venue_books import BookSource
-from feed.sources.websocket import Line, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from feed.metrics.counters import Counters
     from feed.normalize.kraken_messages import Pair
     from feed.normalize.spot import SpotInstrument
-    from feed.sources.websocket import Connection
+    from feed.sources.connection import Connection
 
 __all__ = ["KrakenSource"]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from feed.log.sink import Sink
     from feed.metrics.counters import Counters
     from feed.normalize.venue_books import VenueBooks
-    from feed.sources.websocket import Connection, Request
+    from feed.sources.connection import Connection, Request
 
 __all__ = ["BookSource"]
 

@@ -19,10 +19,8 @@ import asyncio
 import logging
 import random
 import ssl
-import urllib.request
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
 import orjson
@@ -35,8 +33,9 @@ from feed.clock import now_ns
 from feed.config import duration_ns
 from feed.errors import SourceError
 from feed.sources.capture import capture_of
+from feed.sources.connection import MESSAGE_BYTES_MAX, Connection, Ear, asked_wait_s, proxy_of, words
 from feed.sources.pacing import Rate
-from feed.sources.rest import Limited, Pace, Rest, waiting_s
+from feed.sources.rest import Limited, Pace, Rest
 from feed.sources.source import Tally
 from feed.wire.records import BY_ID
 
@@ -47,8 +46,9 @@ if TYPE_CHECKING:
     from feed.log.sink import Sink
     from feed.metrics.counters import Counter, Counters
     from feed.normalize.venue import VenueRecords
+    from feed.sources.connection import Line, Request
 
-__all__ = ["Connection", "Line", "Request", "WebsocketSource"]
+__all__ = ["WebsocketSource"]
 
 log = logging.getLogger("tickcast.ingest")
 logging.getLogger("picows").setLevel(logging.WARNING)  # it tells of each connection, which we do
@@ -57,48 +57,10 @@ PAUSE_S_MAX = 30.0
 STEADY_S = 10.0
 """A connection that has lived for so long is made anew as if it were the first."""
 
-MESSAGE_BYTES_MAX = 32 << 20
 _LOOKS = 4
 """How often within ``stale_after`` connections are looked at; a ping goes out after half of it."""
 
 _CLOSING_S = 1.0
-
-
-class Request(NamedTuple):
-    """A message of ours that the venue answers; `key` is by what the answer is known (`WebsocketSource.answered`)."""
-
-    key: str
-    message: Any
-
-
-class Line(NamedTuple):
-    """What one connection is for."""
-
-    url: str
-    symbols: tuple[str, ...]
-    requests: tuple[Request, ...]
-    """Sent in this order once it is up, as fast as the venue allows."""
-
-
-class Connection:
-    """One line, while it is up and while it is not."""
-
-    def __init__(self, index: int, line: Line) -> None:
-        self.index = index
-        self.line = line
-        self.transport: picows.WSTransport | None = None
-        """None: it is not up."""
-        self.cause = ""
-        """Why we end it; "": the venue does."""
-        self.silent = 0
-        """Looks since anything was heard."""
-        self.waits: dict[str, int] = {}
-        """Requests without an answer, and for how many looks."""
-
-    @property
-    def name(self) -> str:
-        """Its channel in a capture."""
-        return f"line {self.index}"
 
 
 class WebsocketSource(ABC):
@@ -307,7 +269,7 @@ class WebsocketSource(ABC):
     def _begin(self) -> None:
         self._guarded(self.begin)
 
-    def _landed(self) -> None:
+    def landed(self) -> None:
         """All of a read, or of anything else that happened, is in the sink."""
         self._records.flush()
         if self._until_landed and self._loop is not None:
@@ -319,9 +281,9 @@ class WebsocketSource(ABC):
         try:
             call(*args)
         except Exception as error:
-            self._fail(error)
+            self.failed(error)
 
-    def _fail(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         self._failure = self._failure or error
         if self._loop is not None:
             self._loop.stop()
@@ -336,7 +298,7 @@ class WebsocketSource(ABC):
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
+            self.failed(error)
 
     async def _end(self) -> None:
         open_ = [connection.transport for connection in self.connections if connection.transport is not None]
@@ -363,9 +325,9 @@ class WebsocketSource(ABC):
             try:
                 transport = await self._open(connection)
             except (OSError, TimeoutError, picows.WSError, ProxyError) as error:
-                log.warning("source %s: %s: no connection: %s", self.name, connection.line.url, _words(error))
+                log.warning("source %s: %s: no connection: %s", self.name, connection.line.url, words(error))
                 self.resynced("connect")
-                wait_s = _asked_wait_s(error)
+                wait_s = asked_wait_s(error)
                 if wait_s:
                     self._connects.hold(wait_s)
             else:
@@ -374,10 +336,10 @@ class WebsocketSource(ABC):
                     await transport.wait_disconnected()
                 except picows.WSError as error:  # it broke the protocol
                     connection.cause = connection.cause or "protocol"
-                    log.warning("source %s: %s: %s", self.name, connection.line.url, _words(error))
+                    log.warning("source %s: %s: %s", self.name, connection.line.url, words(error))
                 finally:
                     sending.cancel()
-                    self._ended(connection)
+                    self.came_down(connection)
             failures = 0 if self._loop.time() - began > STEADY_S else failures + 1
             await asyncio.sleep(max(wait_s, self._pause_s(failures)))
 
@@ -387,10 +349,10 @@ class WebsocketSource(ABC):
         if url.startswith("wss:") and self._tls is None:
             self._tls = ssl.create_default_context()  # takes some 20 ms: once
         transport, _ = await picows.ws_connect(
-            lambda: _Ear(self, connection),
+            lambda: Ear(self, connection, self._clock),
             url,
             ssl_context=self._tls,
-            proxy=_proxy(url),
+            proxy=proxy_of(url),
             websocket_handshake_timeout=self._stale_s,
             enable_auto_pong=False,  # a read would seem to go on if it ended with a ping that nobody is shown
             max_frame_size=MESSAGE_BYTES_MAX,
@@ -429,7 +391,7 @@ class WebsocketSource(ABC):
                 elif connection.silent > _LOOKS // 2:
                     connection.transport.send_ping()
 
-    def _came_up(self, connection: Connection, transport: picows.WSTransport) -> None:
+    def came_up(self, connection: Connection, transport: picows.WSTransport) -> None:
         connection.transport = transport
         connection.silent = 0
         connection.waits.clear()
@@ -437,7 +399,7 @@ class WebsocketSource(ABC):
         log.info("source %s: %s is up", self.name, connection.line.url)
         self._happened("up", connection)
 
-    def _ended(self, connection: Connection) -> None:
+    def came_down(self, connection: Connection) -> None:
         if connection.transport is None:
             return
         connection.transport = None
@@ -450,13 +412,18 @@ class WebsocketSource(ABC):
 
     # --- what came in -----------------------------------------------------------------------------------------------
 
+    def heard(self, connection: Connection, payload: bytes, received_ns: int) -> None:
+        if self._capture is not None:
+            self._capture.keep(connection.name, payload, received_ns)
+        self.on_message(connection, payload, received_ns)
+
     def _happened(self, what: str, connection: Connection) -> None:
         """A connection came up, or went down."""
         received_ns = self._clock()
         if self._capture is not None:
             self._capture.keep(f"{what} {connection.index}", b"", received_ns)
         self._guarded(self.on_up if what == "up" else self.on_down, connection, received_ns)
-        self._landed()
+        self.landed()
 
     async def _ask(self, question: str, path: str, query: Mapping[str, str], after_s: float) -> None:
         failures = 0
@@ -477,82 +444,4 @@ class WebsocketSource(ABC):
         if self._capture is not None:
             self._capture.keep(f"answer {question}", payload, received_ns)
         self.on_answer(question, payload, received_ns)
-        self._landed()
-
-
-class _Ear(picows.WSListener):
-    """Hands the messages of one connection on."""
-
-    def __init__(self, source: WebsocketSource, connection: Connection) -> None:
-        self._source = source
-        self._connection = connection
-        self._capture = source._capture
-        self._received_ns = 0
-        self._fresh = True
-        self._parts = bytearray()
-
-    def on_ws_connected(self, transport: picows.WSTransport) -> None:
-        self._source._came_up(self._connection, transport)
-
-    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
-        source, connection = self._source, self._connection
-        if self._fresh:
-            self._received_ns = source._clock()
-            connection.silent = 0
-        self._fresh = frame.last_in_buffer
-        kind = frame.msg_type
-        try:
-            if kind == picows.WSMsgType.TEXT and frame.fin:
-                self._message(frame.get_payload_as_bytes())
-            elif kind == picows.WSMsgType.PING:
-                transport.send_pong(frame.get_payload_as_bytes())
-            elif kind == picows.WSMsgType.CLOSE:
-                transport.disconnect()
-            elif kind != picows.WSMsgType.PONG:
-                self._part(frame)
-        except Exception as error:  # the library would log it and close the connection, again and again
-            source._fail(error)
-        if self._fresh:
-            source._landed()
-
-    def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
-        self._source._ended(self._connection)
-
-    def _message(self, payload: bytes) -> None:
-        if self._capture is not None:
-            self._capture.keep(self._connection.name, payload, self._received_ns)
-        self._source.on_message(self._connection, payload, self._received_ns)
-
-    def _part(self, frame: picows.WSFrame) -> None:
-        """A message in several frames, or a binary one."""
-        if frame.msg_type != picows.WSMsgType.CONTINUATION:
-            self._parts.clear()
-        self._parts += frame.get_payload_as_bytes()
-        if len(self._parts) > MESSAGE_BYTES_MAX:
-            self._source.drop(self._connection, "protocol")
-        elif frame.fin:
-            payload = bytes(self._parts)
-            self._parts.clear()
-            self._message(payload)
-
-
-def _proxy(url: str) -> str | None:
-    """The host's proxy for an address, as the environment has it."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if urllib.request.proxy_bypass(host):
-        return None
-    proxies = urllib.request.getproxies()
-    return proxies.get("https" if parts.scheme == "wss" else "http") or proxies.get("all")
-
-
-def _asked_wait_s(error: BaseException) -> float:
-    """How long the venue wants to be left alone after it refused a connection; 0: it does not say."""
-    answer = error.response if isinstance(error, picows.WSHandshakeError) else None
-    if answer is None or answer.status not in {418, 429, 503}:
-        return 0.0
-    return waiting_s(answer.headers.get("Retry-After"))
-
-
-def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+        self.landed()

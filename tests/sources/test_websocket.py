@@ -16,7 +16,8 @@ from feed import config
 from feed.errors import TickcastError
 from feed.normalize.venue import NO_TOPIC, SCHEMAS, VenueRecords
 from feed.sources.binance import BinanceSource
-from feed.sources.websocket import Connection, Line, Request, WebsocketSource
+from feed.sources.connection import Connection, Line, Request
+from feed.sources.websocket import WebsocketSource
 from tests.fakevenue.binance import FakeBinance, markets
 from tests.sources.venue_turns import Turned
 
@@ -196,7 +197,7 @@ def test_an_error_of_ours_ends_the_source_and_is_not_swallowed(listening: Callab
 def test_a_message_without_end_ends_the_connection(
     listening: Callable[..., Turned], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feed.sources.websocket.MESSAGE_BYTES_MAX", 1000)
+    monkeypatch.setattr("feed.sources.connection.MESSAGE_BYTES_MAX", 1000)
 
     def answer(transport: picows.WSTransport, heard: bytes) -> None:
         transport.send(TEXT, b"x" * 600, fin=False)
