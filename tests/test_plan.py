@@ -59,3 +59,25 @@ def test_a_feed_without_sources_says_so(tmp_path: Path) -> None:
     text = plan.picture(config.load(file))
     assert "no source" in text
     assert text.endswith("none")
+
+
+def test_the_plan_says_what_is_done_with_what_comes_in(tmp_path: Path) -> None:
+    sets = [
+        "source.sim.validate.crossed=flag",
+        "source.sim.validate.duplicate=drop",
+        "source.push.kind=push",
+        f"source.push.capture={tmp_path}",
+        "best.symbols=BTC-USD",
+        "source.defs.kind=symbology",
+        f"source.defs.files={tmp_path / 'x.toml'}",
+    ]
+    (tmp_path / "x.toml").touch()
+    text = plan.picture(config.load(None, {}, sets))
+    assert "rules: crossed flag, duplicate drop" in text
+    assert f"kept in {tmp_path}" in text
+    assert "best             bid and offer across venues of BTC-USD" in text
+    assert f"instruments of {tmp_path / 'x.toml'}, looked at every 5s" in text
+    kept = tmp_path / "a.capture.zst"
+    kept.touch()
+    source = {"kept": {"kind": "capture", "files": [str(kept)], "speed": "max"}}
+    assert f"captures: {kept}, as fast as possible" in plan.picture(config.load(base={"source": source}))

@@ -16,13 +16,23 @@ from feed.bench.ingest.run import run
 from feed.bench.ingest.show import show
 from feed.cli import app
 from feed.errors import ConfigError, HostError, SourceError
+from feed.metrics.counters import Counters
+from feed.sources.capture import Capture
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 KRAKEN = "cryptofeed/sample_data/KRAKEN.ws.50.0"
 BINANCE = "hftbacktest/examples/spot/btcusdt_20240808.gz"
 ITCH = "runk-itch/test/locate-13-10k.bin"
+
+
+@pytest.fixture
+def counters(tmp_path: Path) -> Iterator[Counters]:
+    counters = Counters.open(tmp_path, create=True)
+    yield counters
+    counters.close()
 
 
 def test_a_real_capture_of_kraken_is_decoded_with_all_checksums(data_dir: Path, tmp_path: Path) -> None:
@@ -88,3 +98,21 @@ def test_a_peer_that_is_not_there_is_said_with_what_to_do(data_dir: Path, tmp_pa
     (tmp_path / "text").write_text("1: {}\n2 nonsense\n")
     with pytest.raises(SourceError, match="binance"):
         run(Options(kind="binance", file=tmp_path / "text", peer_python=sys.executable), lambda _: None)
+
+
+def test_coinbase_is_decoded_from_a_capture_of_its_own(tmp_path: Path, counters: Counters) -> None:
+    levels = '{"side":"bid","event_time":"2026-01-01T00:00:00Z","price_level":"100.5","new_quantity":"1.5"}'
+    message = (
+        '{"channel":"l2_data","client_id":"","timestamp":"2026-01-01T00:00:00.5Z","sequence_num":%d,'
+        '"events":[{"type":"%s","product_id":"BTC-USD","updates":[%s]}]}'
+    )
+    capture = Capture(tmp_path, "cb", {"kind": "coinbase"}, counters)
+    for number, kind in enumerate(["snapshot", "update", "update"]):
+        capture.keep("line 0", (message % (number, kind, levels)).encode(), 10**18 + number)
+    capture.close()
+    made = messages("coinbase", capture.path)
+    assert (len(made), instruments("coinbase", made)) == (3, ["BTC-USD"])
+    write(tmp_path / "made", made)
+    measured = decoding.main("coinbase", tmp_path / "made", 6)
+    assert (measured["messages"], measured["refused"]) == (6, {})
+    assert measured["records"] >= 2
