@@ -59,15 +59,10 @@ class Trades(Struct, tag_field="channel", tag="market_trades"):
     events: list[_Trades]
 
 
-class _Beat(Struct):
-    heartbeat_counter: int
-
-
 class Heartbeats(Struct, tag_field="channel", tag="heartbeats"):
-    """Once a second."""
+    """Once a second. That it came is all that matters."""
 
     sequence_num: Sequence
-    events: list[_Beat]
 
 
 class _Subscribed(Struct):

@@ -72,15 +72,15 @@ class Trades(Struct, tag_field="channel", tag="trade"):
 
 
 class Pair(Struct):
-    """What can be traded; increments are the smallest steps, `qty_min` the smallest order."""
+    """What can be traded; increments are the smallest steps, `qty_min` the smallest order. One that lacks something
+    is none, and must not cost the others."""
 
-    symbol: str
-    base: Word
-    quote: Word
-    price_increment: Raw
-    qty_increment: Raw
-    qty_min: Raw
-    status: str = ""
+    symbol: str = ""
+    base: str = ""
+    quote: str = ""
+    price_increment: Raw = Raw(b"")
+    qty_increment: Raw = Raw(b"")
+    qty_min: Raw = Raw(b"")
 
 
 class _Pairs(Struct):

@@ -43,11 +43,13 @@ _CHANNELS: Final = {"level2": ("quote", "book"), "market_trades": ("trade",)}
 
 
 class _Product(msgspec.Struct):
-    product_id: str
-    base_currency_id: str
-    quote_currency_id: str
-    base_increment: str
-    price_increment: str
+    """One that lacks something is none, and must not cost the others."""
+
+    product_id: str = ""
+    base_currency_id: str = ""
+    quote_currency_id: str = ""
+    base_increment: str = ""
+    price_increment: str = ""
     price: str = ""
 
 

@@ -100,12 +100,15 @@ class FakeKraken(FakeVenue):
             return
         if self._keep:
             self.past[symbol].add(market.state())
-        lost = self.falls_to("gap")
-        total = self._checksum(market) ^ (1 << self.random.randrange(32) if self.falls_to("checksum") else 0)
-        for depth in depths:
-            changed = [self._changed(market, side, depth, before[depth][side]) for side in (BID, ASK)]
-            if any(changed) and not lost:
-                await self.tell(f"book-{depth}.{symbol}", self._book(market, "update", changed, total))
+        seen = {
+            depth: [self._changed(market, side, depth, before[depth][side]) for side in (BID, ASK)] for depth in depths
+        }
+        if any(any(changed) for changed in seen.values()) and not self.falls_to("gap"):
+            wrong = 1 << self.random.randrange(32) if self.falls_to("checksum") else 0
+            for depth, changed in seen.items():
+                if any(changed):
+                    message = self._book(market, "update", changed, self._checksum(market) ^ wrong)
+                    await self.tell(f"book-{depth}.{symbol}", message)
         if self.random.random() < 0.2:
             told = (market.trade(), time.time_ns())
             self.trades[symbol].append(told)

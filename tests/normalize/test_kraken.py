@@ -290,6 +290,10 @@ def test_what_is_not_data_is_given_back(data_dir: Path) -> None:
     )
     assert isinstance(pairs, Instruments)
     assert Decimal(bytes(pairs.data.pairs[0].price_increment).decode()) == Decimal("0.1")
+    some = kraken.apply(b'{"channel":"instrument","type":"snapshot","data":{"pairs":[{"symbol":"X/Y","new":{}}]}}', 1)
+    assert isinstance(some, Instruments)  # one that lacks something does not cost the others
+    assert bytes(some.data.pairs[0].qty_min) == b""
+    assert kraken.take_rejected() == []
 
 
 def test_the_venues_examples(data_dir: Path, tape: Tape) -> None:

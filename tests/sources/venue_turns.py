@@ -32,7 +32,7 @@ class Turned:
         self.source = make("venue", tape.sink, self.counters)
         self.taken: list[Taken] = []
 
-    def turn(self, until: Callable[[], object], seconds: float = 20.0) -> None:
+    def turn(self, until: Callable[[], object], seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not until():
             if time.monotonic() > end:
