@@ -42,7 +42,7 @@ class Echo(WebsocketSource):
             [sink.topic("definition", "A") if s == "definition" else NO_TOPIC for s in SCHEMAS], 1, 0
         )
         self._says = says
-        self.heard: list[tuple[bytes, int]] = []
+        self.got: list[tuple[bytes, int]] = []
         self.ups = self.downs = 0
 
     def begin(self) -> None:
@@ -56,7 +56,7 @@ class Echo(WebsocketSource):
         if payload == b'"raise"':
             raise ZeroDivisionError
         connection.waits.clear()
-        self.heard.append((payload, received_ns))
+        self.got.append((payload, received_ns))
         self._records.record(self._index, "definition", bytes(520), received_ns)
 
     def on_down(self, connection: Connection, received_ns: int) -> None:
@@ -144,7 +144,7 @@ def test_a_message_in_pieces_and_one_beside_a_ping_come_whole(listening: Callabl
     with Server(answer) as server:
         turned = listening(server, ["message"])
         turned.turn(lambda: len(turned.taken) == 2)
-        assert [payload for payload, _ in turned.source.heard] == [b'"message"', b"2"]
+        assert [payload for payload, _ in turned.source.got] == [b'"message"', b"2"]
         turned.turn(lambda: server.counts["pongs"] == 2)
         turned.close()
 
@@ -157,8 +157,8 @@ def test_all_messages_of_a_read_have_one_time(listening: Callable[..., Turned]) 
 
     with Server(answer) as server:
         turned = listening(server, ["go"])
-        turned.turn(lambda: len(turned.source.heard) == 50)
-        times = [received_ns for _, received_ns in turned.source.heard]
+        turned.turn(lambda: len(turned.source.got) == 50)
+        times = [received_ns for _, received_ns in turned.source.got]
         assert times == sorted(times)
         assert len(set(times)) < 50
         turned.close()
@@ -206,7 +206,7 @@ def test_a_message_without_end_ends_the_connection(
     with Server(answer) as server:
         turned = listening(server, ["go"])
         turned.turn(lambda: turned.counted().get("protocol"))
-        assert turned.source.heard == []
+        assert turned.source.got == []
         turned.close()
 
 
