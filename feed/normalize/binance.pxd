@@ -2,31 +2,9 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from feed.normalize.binance_message cimport binance_message, tc_json
 from feed.normalize.levels cimport LevelBook, exact
 from feed.normalize.venue cimport VenueRecords
-
-cdef extern from "feed/normalize/json_scan.h" nogil:
-    ctypedef struct tc_json:
-        const char* at
-        const char* end
-
-    char tc_json_next(tc_json* j)
-    bint tc_json_take(tc_json* j, char c)
-    bint tc_json_text(tc_json* j, const char** text, size_t* n)
-    bint tc_json_whole(tc_json* j, uint64_t* number)
-    bint tc_json_skip(tc_json* j)
-
-
-cdef struct binance_message:      # the fields of one, by the venue's letters; a number that is not there is 0
-    const char* event             # e; NULL: it has none
-    size_t event_n
-    const char* symbol            # s, NULL: it has none
-    size_t symbol_n
-    uint64_t E, T, U, u, pu, t, lastUpdateId
-    bint has_U, has_u, has_pu, has_t, has_m, has_id
-    bint m
-    tc_json b, a, B, A, p, q      # stand before their values; `at` NULL: not there
-
 
 cdef struct binance_level:
     int64_t price
@@ -57,7 +35,6 @@ cdef class Binance(VenueRecords):
     cdef uint32_t read_n[2]
     cdef uint32_t read_room[2]
 
-    cdef bint _parse(self, const char* text, size_t n, binance_message* message) noexcept nogil
     cdef int _depth(self, const binance_message* message, object payload) except -1
     cdef int _ticker(self, const binance_message* message) noexcept nogil
     cdef int _trade(self, const binance_message* message) noexcept nogil

@@ -20,10 +20,20 @@ alike.
 
 from libc.stdint cimport INT64_MIN
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcmp, memset
+from libc.string cimport memset
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
+from feed.normalize.binance_message cimport (
+    binance_message,
+    is_event,
+    number_at,
+    read_message,
+    take_number,
+    tc_json,
+    tc_json_skip,
+    tc_json_take,
+)
 from feed.normalize.levels cimport (
     DECIMAL_FITS,
     DECIMAL_LARGE,
@@ -31,7 +41,6 @@ from feed.normalize.levels cimport (
     LEVELS_ASK,
     LEVELS_BID,
     LevelBook,
-    decimal,
     exact,
     price_level,
     price_of,
@@ -130,7 +139,7 @@ cdef class Binance(VenueRecords):
         self.received = received_ns
         self.index = -1
         self.cause = ""
-        if not self._parse(PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), &message):
+        if not read_message(PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), &message):
             self.rejected[NOT_UNDERSTOOD] += 1
             return IS_DONE
         if message.symbol is NULL:
@@ -143,11 +152,11 @@ cdef class Binance(VenueRecords):
         self.ts_event = TC_UNDEF_TIMESTAMP
         if message.T or message.E:
             self.ts_event = 1_000_000 * (message.T if message.T else message.E)
-        if _is(&message, b"depthUpdate", 11):
+        if is_event(&message, b"depthUpdate", 11):
             return self._depth(&message, payload)
-        if _is(&message, b"bookTicker", 10) or (message.event is NULL and message.has_u):
+        if is_event(&message, b"bookTicker", 10) or (message.event is NULL and message.has_u):
             return self._ticker(&message)
-        if _is(&message, b"trade", 5):
+        if is_event(&message, b"trade", 5):
             return self._trade(&message)
         self.rejected[NOT_UNDERSTOOD] += 1
         return IS_DONE
@@ -168,7 +177,7 @@ cdef class Binance(VenueRecords):
         if market.state != WAITS and not market.due:
             return True
         if (
-            not self._parse(PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), &message)
+            not read_message(PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), &message)
             or not message.has_id
             or not self._read(LEVELS_BID, message.b)
             or not self._read(LEVELS_ASK, message.a)
@@ -189,7 +198,7 @@ cdef class Binance(VenueRecords):
         held = self._held[index]
         while held:
             update = held[0]
-            self._parse(PyBytes_AS_STRING(update), PyBytes_GET_SIZE(update), &message)
+            read_message(PyBytes_AS_STRING(update), PyBytes_GET_SIZE(update), &message)
             found = self._follows(&fresh, &message)
             if found == LEAVES_GAP or not self._read_both(&message):
                 if found != LEAVES_GAP:
@@ -295,17 +304,17 @@ cdef class Binance(VenueRecords):
             return IS_DONE
         memset(&top, 0, sizeof(top))
         top.bid_px = top.ask_px = TC_UNDEF_PRICE
-        if not _number(message.b, &number) or price_of(&number, &top.bid_px) != DECIMAL_FITS:
+        if not number_at(message.b, &number) or price_of(&number, &top.bid_px) != DECIMAL_FITS:
             self.rejected[NO_PRICE] += 1
             return IS_DONE
-        if not _number(message.a, &number) or price_of(&number, &top.ask_px) != DECIMAL_FITS:
+        if not number_at(message.a, &number) or price_of(&number, &top.ask_px) != DECIMAL_FITS:
             self.rejected[NO_PRICE] += 1
             return IS_DONE
-        if not _number(message.B, &number):
+        if not number_at(message.B, &number):
             self.rejected[NO_SIZE] += 1
             return IS_DONE
         top.bid_sz = size_of(&number, self.symbols[symbol].decimals)
-        if not _number(message.A, &number):
+        if not number_at(message.A, &number):
             self.rejected[NO_SIZE] += 1
             return IS_DONE
         top.ask_sz = size_of(&number, self.symbols[symbol].decimals)
@@ -326,10 +335,10 @@ cdef class Binance(VenueRecords):
         if not (message.has_t and message.has_m):
             self.rejected[NOT_UNDERSTOOD] += 1
             return IS_DONE
-        if not _number(message.p, &number) or number.digits == 0 or price_of(&number, &price) != DECIMAL_FITS:
+        if not number_at(message.p, &number) or number.digits == 0 or price_of(&number, &price) != DECIMAL_FITS:
             self.rejected[NO_PRICE] += 1
             return IS_DONE
-        if not _number(message.q, &size) or size.digits == 0:
+        if not number_at(message.q, &size) or size.digits == 0:
             self.rejected[NO_SIZE] += 1
             return IS_DONE
         if market.trade and message.t < market.trade + TRADES_APART and market.trade < message.t + TRADES_APART:
@@ -380,11 +389,11 @@ cdef class Binance(VenueRecords):
                 self.read[side] = level
                 self.read_room[side] = 2 * self.read_room[side] + 64
             level = &self.read[side][self.read_n[side]]
-            if not tc_json_take(&at, c"[") or not _take_number(&at, &number) or number.digits == 0:
+            if not tc_json_take(&at, c"[") or not take_number(&at, &number) or number.digits == 0:
                 return False
             found = price_of(&number, &level.price)
             level.price_decimals = number.decimals
-            if not tc_json_take(&at, c",") or not _take_number(&at, &level.size):
+            if not tc_json_take(&at, c",") or not take_number(&at, &level.size):
                 return False
             while tc_json_take(&at, c","):
                 if not tc_json_skip(&at):
@@ -399,14 +408,6 @@ cdef class Binance(VenueRecords):
                 return False
             if not tc_json_take(&at, c","):
                 return tc_json_take(&at, c"]")
-
-    cdef bint _parse(self, const char* text, size_t n, binance_message* message) noexcept nogil:
-        """One message, bare or within {"stream", "data"}; False: it is no JSON object, or a field is of another kind."""
-        cdef tc_json at
-        memset(message, 0, sizeof(binance_message))
-        at.at = text
-        at.end = text + n
-        return _fields(&at, message, 0) and tc_json_next(&at) == 0
 
     cdef bint _put(self, LevelBook book) noexcept nogil:
         """The levels that were read into a book; False: it has no room for them."""
@@ -473,97 +474,3 @@ cdef bint _ends_within(LevelBook book, const binance_symbol* market, uint32_t le
             if level is NULL or level.key < market.known[side]:
                 return True
     return False
-
-
-cdef bint _fields(tc_json* at, binance_message* message, int depth) noexcept nogil:
-    cdef const char* key
-    cdef size_t n
-    if not tc_json_take(at, c"{"):
-        return False
-    if tc_json_take(at, c"}"):
-        return True
-    while True:
-        if not tc_json_text(at, &key, &n) or not tc_json_take(at, c":"):
-            return False
-        if n == 1:
-            if not _field(at, key[0], message):
-                return False
-        elif n == 4 and depth == 0 and memcmp(key, b"data", 4) == 0 and tc_json_next(at) == c"{":
-            if not _fields(at, message, 1):
-                return False
-        elif n == 2 and memcmp(key, b"pu", 2) == 0:
-            message.has_pu = True
-            if not tc_json_whole(at, &message.pu):
-                return False
-        elif n == 12 and memcmp(key, b"lastUpdateId", 12) == 0:
-            message.has_id = True
-            if not tc_json_whole(at, &message.lastUpdateId):
-                return False
-        else:
-            if n == 4 and memcmp(key, b"bids", 4) == 0:
-                message.b = at[0]
-            elif n == 4 and memcmp(key, b"asks", 4) == 0:
-                message.a = at[0]
-            if not tc_json_skip(at):
-                return False
-        if not tc_json_take(at, c","):
-            return tc_json_take(at, c"}")
-
-
-cdef bint _field(tc_json* at, char key, binance_message* message) noexcept nogil:
-    """One with a letter for a name."""
-    if key == c"e":
-        return tc_json_text(at, &message.event, &message.event_n)
-    if key == c"s":
-        return tc_json_text(at, &message.symbol, &message.symbol_n)
-    if key == c"E":
-        return tc_json_whole(at, &message.E)
-    if key == c"T":
-        return tc_json_whole(at, &message.T)
-    if key == c"U":
-        message.has_U = True
-        return tc_json_whole(at, &message.U)
-    if key == c"u":
-        message.has_u = True
-        return tc_json_whole(at, &message.u)
-    if key == c"t":
-        message.has_t = True
-        return tc_json_whole(at, &message.t)
-    if key == c"m":
-        message.has_m = True
-        message.m = tc_json_next(at) == c"t"
-    elif key == c"b":
-        message.b = at[0]
-    elif key == c"a":
-        message.a = at[0]
-    elif key == c"B":
-        message.B = at[0]
-    elif key == c"A":
-        message.A = at[0]
-    elif key == c"p":
-        message.p = at[0]
-    elif key == c"q":
-        message.q = at[0]
-    return tc_json_skip(at)
-
-
-cdef inline bint _is(const binance_message* message, const char* word, size_t n) noexcept nogil:
-    return message.event is not NULL and message.event_n == n and memcmp(message.event, word, n) == 0
-
-
-cdef bint _number(tc_json at, exact* number) noexcept nogil:
-    return at.at is not NULL and _take_number(&at, number)
-
-
-cdef bint _take_number(tc_json* at, exact* number) noexcept nogil:
-    """A decimal number between quotes. Zeros at its end are not among its digits: spot writes eight decimals of anything."""
-    cdef const char* text
-    cdef size_t n, i
-    if not tc_json_text(at, &text, &n):
-        return False
-    for i in range(n):
-        if text[i] == c".":
-            while n > i + 1 and text[n - 1] == c"0":
-                n -= 1
-            break
-    return decimal(text, n, number) == DECIMAL_FITS
