@@ -131,7 +131,7 @@ def allowed_text(kind: Any) -> str:
         limits = f" from {low} to {high}" if high is not None else f" of at least {low}" if low is not None else ""
         return allowed_text(inner) + limits
     if get_origin(kind) is Literal:
-        return _either(f'"{word}"' for word in get_args(kind))
+        return _either(f'"{word}"' if isinstance(word, str) else str(word) for word in get_args(kind))
     if get_origin(kind) is list:
         return f"a list, each {allowed_text(get_args(kind)[0])}"
     words: dict[Any, str] = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
@@ -230,7 +230,7 @@ def _value(kind: Any, given: Given, path: str, errors: list[ConfigError]) -> Any
         value = _from_text(given.value, kind) if given.text else given.value
         made = msgspec.convert(value, kind, strict=not given.text)
     except (msgspec.ValidationError, tomllib.TOMLDecodeError):
-        words = get_args(kind) if get_origin(kind) is Literal else ()
+        words = [word for word in get_args(kind) if isinstance(word, str)] if get_origin(kind) is Literal else []
         errors.append(_refused(given, path, allowed_text(kind), _nearest(str(given.value), words)))
         return None
     if isinstance(made, float) and not math.isfinite(made):
