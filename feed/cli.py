@@ -3,6 +3,7 @@
 Exit status: 0 done, 2 what was typed or configured is wrong, 1 anything else that went wrong.
 """
 
+import contextlib
 import logging
 import os
 import sys
@@ -500,13 +501,12 @@ def _run(settings: config.FeedConfig, seconds: float | None) -> None:
     from feed import supervisor  # noqa: PLC0415 - it loads every stage
     from feed.progress import Bar  # noqa: PLC0415
 
-    configure(settings.feed.log_level, settings.feed.log_format, feed=settings.feed.name)
     bar = Bar()
     recorded = all(isinstance(each, config.PacedTable) for each in settings.source.values())
-    if not (recorded and settings.source and bar.wanted and settings.feed.log_format == "human"):
-        raise typer.Exit(supervisor.run(settings, duration_s=seconds))
-    with bar:
-        status = supervisor.run(settings, duration_s=seconds, watch=bar)
+    shown = bool(recorded and settings.source and bar.wanted and settings.feed.log_format == "human")
+    with bar if shown else contextlib.nullcontext():  # what is said from here on stands above the bar
+        configure(settings.feed.log_level, settings.feed.log_format, feed=settings.feed.name)
+        status = supervisor.run(settings, duration_s=seconds, **({"watch": bar} if shown else {}))
     raise typer.Exit(status)
 
 

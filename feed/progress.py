@@ -35,7 +35,7 @@ class Bar:
             auto_refresh=False,
             transient=True,
         )
-        self._task = self._bar.add_task("", total=None)
+        self._task = self._bar.add_task("", total=None, visible=False)
         self._next = 0.0
         self._before = (time.monotonic(), 0)
 
@@ -67,5 +67,6 @@ class Bar:
         then, before = self._before
         self._before = (now, ticks)
         rate = (ticks - before) / max(1e-3, now - then)
-        self._bar.update(self._task, description=f"{ticks:,} ticks, {rate:,.0f}/s", completed=read, total=whole or None)
+        shown = f"{ticks:,} ticks, {rate:,.0f}/s"
+        self._bar.update(self._task, description=shown, completed=read, total=whole or None, visible=True)
         self._bar.refresh()
