@@ -24,7 +24,8 @@ from feed.normalize.levels import LIMIT
 
 cdef enum:
     FLAG_SNAPSHOT = 32            # DBN
-    NUMBERS = 1 << 20             # trades further apart than this are not of one numbering
+    TOLD_AGAIN = 1 << 10          # a number that is lower by more than this is of another numbering, not of before
+    MISSED_MOST = 1 << 20         # and so is one that is higher by more than this
 
 BAD_LEVEL = "bad_level"
 MALFORMED = "malformed"
@@ -114,13 +115,13 @@ cdef class VenueBooks(VenueRecords):
             symbol.begins = True
             symbol.last_trade = number
             return
-        if number <= last and last - number < NUMBERS:
+        if number <= last and last - number < TOLD_AGAIN:
             self.rejected[TWICE] += not snapshot
             return
         if price_of(price, &px) != DECIMAL_FITS:
             self.rejected[NO_PRICE] += 1
             return
-        if last and last < number < last + NUMBERS:
+        if last and last < number < last + MISSED_MOST:
             self.rejected[MISSED] += number - last - 1
         symbol.last_trade = number
         self.tell_trade(symbol.index, px, size_of(size, self.symbols[symbol.index].decimals), side, number)

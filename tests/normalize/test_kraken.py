@@ -265,7 +265,9 @@ def test_trades_are_numbered(tape: Tape) -> None:
     assert [each.levels[0][3] for each in live.hear(_trades("update", 20))] == [20]
     assert live.kraken.take_rejected() == [("missed_trade", 2)]
     assert len(live.hear(_trades("update", 2**40))) == len(live.hear(_trades("update", 21))) == 1  # counted anew
-    bad = _trades("update", 22)
+    assert len(live.hear(_trades("update", 5000, 22))) == 2  # a number that was damaged does not silence what follows
+    assert dict(live.kraken.take_rejected()) == {"missed_trade": 4978}
+    bad = _trades("update", 23)
     assert live.hear(bad.replace(b"5.10", b"5e99")) == live.hear(bad.replace(b"0.00027625", b"-1")) == []
     assert live.kraken.take_rejected() == [("impossible_price", 1), ("impossible_size", 1)]
 
