@@ -14,12 +14,14 @@ __all__ = ["archive", "bots", "log", "publishers", "sources", "targets_ns"]
 
 
 def sources(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
-    """{source: {"ticks": {schema: n}, "rejected": {reason: n}, "resyncs": {cause: n}, "connections": n or null}}"""
+    """{source: {"ticks": {schema: n}, "rejected": {reason: n}, "flagged": {rule: n}, "resyncs": {cause: n},
+    "connections": n or null}}"""
     return _by_label(
         rows,
         "source",
         ticks="tickcast_ticks_total",
         rejected="tickcast_rejected_total",
+        flagged="tickcast_flagged_total",
         resyncs="tickcast_source_resyncs_total",
         connections="tickcast_source_connections",
     )
@@ -129,5 +131,5 @@ def _by_label(rows: Iterable[Row], label: str, **names: str) -> dict[str, dict[s
             one.setdefault(key, {})[others[0]] = row.value
         else:
             one[key] = row.value
-    blank: dict[str, Any] = {"ticks": {}, "rejected": {}, "resyncs": {}, "sent": 0, "dropped": {}}
+    blank: dict[str, Any] = {"ticks": {}, "rejected": {}, "flagged": {}, "resyncs": {}, "sent": 0, "dropped": {}}
     return {name: {key: one.get(key, blank.get(key)) for key in names} for name, one in found.items()}

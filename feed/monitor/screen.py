@@ -83,9 +83,12 @@ def _agents(agents: Iterable[Mapping[str, Any]]) -> Table | None:
 def _flow(
     what: str, flows: Mapping[str, Mapping[str, Any]], good: str, bad: str, per_s: Mapping[str, float] | None
 ) -> Table | None:
-    """Sources and publishers: how much went through, how much did not and why; of venues, their connections."""
+    """Sources and publishers: how much went through, how much did not and why; of venues, their connections; what was
+    flagged, if anything was."""
     venues = any(one.get("connections") is not None for one in flows.values())
-    table = _table(f"{what}s", what, "per s", good, bad, *(("connections", "resyncs") if venues else ()))
+    flags = any(one.get("flagged") for one in flows.values())
+    more = (*(("flagged",) if flags else ()), *(("connections", "resyncs") if venues else ()))
+    table = _table(f"{what}s", what, "per s", good, bad, *more)
     for name, one in flows.items():
         through = one[good]
         amount = through if isinstance(through, int) else sum(through.values())
@@ -95,6 +98,7 @@ def _flow(
             "-" if per_s is None else f"{per_s.get(name, 0):,.0f}",
             f"{amount:,}{kinds}",
             Text(_causes(one[bad]) or "0", style=_BAD if any(one[bad].values()) else ""),
+            *([_causes(one["flagged"]) or "0"] if flags else ()),
             *(_connected(one) if venues else ()),
         )
     return _shown(table)
@@ -179,7 +183,7 @@ def _table(title: str, *columns: str, trend: str = "") -> Table:
         table.add_column(
             column,
             justify="left" if words else "right",
-            no_wrap=column not in {"ticks", "rejected", "resyncs", "dropped", "gaps", "lost"},
+            no_wrap=column not in {"ticks", "rejected", "flagged", "resyncs", "dropped", "gaps", "lost"},
         )
     if trend:
         table.add_column(trend, no_wrap=True)

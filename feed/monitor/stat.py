@@ -42,8 +42,8 @@ def snapshot(directory: Path, before: dict[str, Any] | None = None) -> dict[str,
                     the epoch began), tail_ns (last commit), alive_ns (the sequencer's last sign of life),
                     log_bytes, topics
     agents          list of agent, state (up starting stuck down), pid, restarts, heartbeat_age_ns
-    sources         {source: {"ticks": {schema: n}, "rejected": {reason: n}, "resyncs": {cause: n}, "connections": n, or
-                    null where it has none}}
+    sources         {source: {"ticks": {schema: n}, "rejected": {reason: n}, "flagged": {rule: n},
+                    "resyncs": {cause: n}, "connections": n, or null where it has none}}
     publishers      {publisher: {"sent": n, "dropped": {cause: n}}}
     targets_ns      {quantile as "0.5": ns}, of stage total
     latency         list of stage, transport, count, sum_ns, p50_ns p90_ns p99_ns p999_ns max_ns (null when empty),

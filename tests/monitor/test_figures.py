@@ -54,8 +54,8 @@ def test_sources_and_publishers() -> None:
         row("dropped_total", 2, publisher="ipc", cause="overrun"),
     ]
     assert figures.sources(rows) == {
-        "sim": {"ticks": {"quote": 4, "trade": 6}, "rejected": {}, "resyncs": {}, "connections": None},
-        "bad": {"ticks": {}, "rejected": {"crossed": 1}, "resyncs": {}, "connections": None},
+        "sim": {"ticks": {"quote": 4, "trade": 6}, "rejected": {}, "flagged": {}, "resyncs": {}, "connections": None},
+        "bad": {"ticks": {}, "rejected": {"crossed": 1}, "flagged": {}, "resyncs": {}, "connections": None},
     }
     assert figures.publishers(rows) == {
         "tcp": {"sent": 8, "dropped": {}},

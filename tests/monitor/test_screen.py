@@ -41,6 +41,15 @@ def test_everything_is_on_the_screen(fake_feed: FakeFeed) -> None:
         assert word in text
 
 
+def test_what_was_flagged_has_a_column_where_anything_was(fake_feed: FakeFeed) -> None:
+    fake_feed.tick()
+    assert "flagged" not in shown(None, snapshot(fake_feed.directory))
+    fake_feed.counters.counter("tickcast_flagged_total", source="sim", reason="locked").add(4)
+    text = shown(None, snapshot(fake_feed.directory))
+    assert "flagged" in text
+    assert "locked 4" in text
+
+
 def test_a_missed_target_is_red_and_a_kept_one_green(fake_feed: FakeFeed) -> None:
     fake_feed.tick()
     state_targets(fake_feed.counters, {0.5: 13_400, 0.99: 100_000})

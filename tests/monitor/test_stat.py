@@ -30,7 +30,7 @@ def test_a_snapshot_holds_everything_and_is_json(fake_feed: FakeFeed) -> None:
     assert (taken["feed"], taken["refused"], taken["change"]) == ("main", 0, None)
     assert (taken["log"]["state"], taken["log"]["next_seq"], taken["log"]["writer_alive"]) == ("open", 4, True)
     assert [agent["state"] for agent in taken["agents"]] == ["up"] * 3
-    sim = {"ticks": {"quote": 3}, "rejected": {"crossed": 2}, "resyncs": {}, "connections": None}
+    sim = {"ticks": {"quote": 3}, "rejected": {"crossed": 2}, "flagged": {}, "resyncs": {}, "connections": None}
     assert taken["sources"] == {"sim": sim}
     assert taken["publishers"] == {"tcp": {"sent": 3, "dropped": {"full": 5}}}
     assert taken["targets_ns"] == {"0.5": 13_400}
