@@ -56,7 +56,8 @@ class Reading:
     """By agent; agents that are threads of one process all have that one's."""
 
     source_ns: dict[str, int]
-    """When each source last put a tick in, wall ns, to the second (until one comes: the log's last commit)."""
+    """When each source last put a tick in, wall ns, to the second (until one comes: the log's last commit). Definitions
+    come seldom and are none here: a source that has nothing else is never late."""
 
     clock: Timex | None
 
@@ -134,7 +135,7 @@ class Probe:
     def _source_ns(self, rows: Iterable[Row], log: LogFigures | None, at_ns: int) -> dict[str, int]:
         ticks: dict[str, int] = {}
         for row in rows:
-            if row.name == "tickcast_ticks_total":
+            if row.name == "tickcast_ticks_total" and row.labels["schema"] != "definition":
                 ticks[row.labels["source"]] = ticks.get(row.labels["source"], 0) + row.value
         for source, n in ticks.items():
             if source not in self._sources:

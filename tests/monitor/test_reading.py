@@ -103,6 +103,8 @@ def test_when_a_source_last_ticked(fake_feed: FakeFeed, looks: Looks) -> None:
     looks.at = 9
     quiet.add(1)
     assert looks.probe.read().source_ns == {"sim": epoch + 6 * S, "quiet": epoch + 9 * S}
+    fake_feed.counters.counter("tickcast_ticks_total", source="symbols", schema="definition").add(5)
+    assert "symbols" not in looks.probe.read().source_ns
 
 
 def test_a_host_that_does_not_tell_of_its_clock(fake_feed: FakeFeed) -> None:
