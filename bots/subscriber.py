@@ -296,7 +296,8 @@ class Subscriber:
         came later; `waiting`: topics that wait for such; `folded`: ticks that a newer state stood for. `group`: its
         name, this `member`, the `generation` (0: none yet) and its `members`, and whether it is `taking_over` what
         others have left. `clock`: by how much this host's clock is ahead of the feed's, and how far the true offset may
-        be from that, both ns; None where that is not known. Latencies are by the feed's clock.
+        be from that, both ns; None where that is not known. Latencies are by the feed's clock. `lines`: of mold, ticks
+        that line A or B brought first, late or never: "A.first" and so on.
         """
         connection, delivery = self._connection, self._delivery
         lag_ns, lag_ticks = connection.lag()
@@ -315,6 +316,7 @@ class Subscriber:
             "duplicates": delivery.duplicates,
             "outdated": delivery.outdated,
             "malformed": delivery.malformed,
+            "lines": connection.link.line_ticks() if connection.link is not None else {},
             "overruns": connection.overruns,
             "overrun_records": connection.overrun_records,
             "lag_ns": lag_ns,

@@ -161,12 +161,18 @@ def test_two_lines_mend_each_other(feed: LiveFeed) -> None:
         both = a.dropped & b.dropped
         counts = link.line_counts()
         assert [line[2] for line in counts] == [len(a.dropped), len(b.dropped)]
+        assert sub.stats()["lines"] == {
+            f"{name}.{what}": counts[i][k]
+            for i, name in enumerate("AB")
+            for k, what in enumerate(("first", "late", "lost"))
+        }
         assert a.dropped
         assert b.dropped
         assert (link.requested == 0) == (not both)  # nothing else is asked for
     check(feed, got)
     assert not feed.gaps
     assert sum(line[0] for line in counts) == len(feed.sent) - len(both)
+    assert sub.stats()["lines"] == {}  # it is closed
     assert sum(line[1] for line in counts) == len(feed.sent) - len(a.dropped | b.dropped)
 
 
