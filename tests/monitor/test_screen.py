@@ -70,3 +70,13 @@ def test_an_empty_feed_has_only_its_headline(fake_feed: FakeFeed) -> None:
     text = shown(None, snapshot(fake_feed.directory))
     assert text.startswith("feed main")
     assert len(text.splitlines()) == 1
+
+
+def test_a_venue_has_its_connections_and_what_it_got_anew(fake_feed: FakeFeed) -> None:
+    fake_feed.tick()
+    assert "connections" not in shown(None, snapshot(fake_feed.directory))
+    fake_feed.counters.gauge("tickcast_source_connections", source="binance").set(3)
+    fake_feed.counters.counter("tickcast_source_resyncs_total", source="binance", cause="gap").add(5)
+    text = shown(None, snapshot(fake_feed.directory))
+    row = next(line for line in text.splitlines() if "binance" in line)
+    assert row.split()[-3:] == ["3", "gap", "5"]
