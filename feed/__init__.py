@@ -13,8 +13,9 @@ The way of the data, in the order in which to read it:
     supervisor.py    MAIN PATH: builds the agents of 1 to 6 in this order;  running.py keeps them alive
     wire/            what a record, a topic and a frame are; no I/O
     push.py          for processes that push: the other end of sources/push.py
-    cli.py demo.py plan.py progress.py symbols.py bench/ doctor/ · agent.py (the duty loop) · config/ tables.py classes.py
-    ports.py multicast.py roll.py position.py trading_day.py logging.py service.py (systemd) clock.py errors.py
+    cli.py demo.py plan.py progress.py symbols.py bench/ doctor/ · agent.py (the duty loop) · config/ tables.py
+    classes.py ports.py multicast.py roll.py position.py trading_day.py logging.py service.py (systemd) clock.py
+    errors.py
 
 The bots' side is the package `bots`.
 """
