@@ -329,7 +329,7 @@ class Subscriber:
     async def _something_waits(self) -> None:
         """Until the link's descriptor says so; at most 0.1 s, for there is more to look after than ticks."""
         link = self._connection.link
-        if link is None or link.transport == "history" or self._delivery.mending:
+        if link is None or link.transport == "history" or self._delivery.mending or link.restless():
             await asyncio.sleep(0.05 if link is None else 0.001)
             return
         loop = asyncio.get_running_loop()

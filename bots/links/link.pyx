@@ -71,6 +71,10 @@ cdef class Link:
         """Of lines that carry the same ticks: "A.first" and so on to how many; first (before any other), late, lost."""
         return {}
 
+    def restless(self) -> bool:
+        """Has it to be asked again soon, whether its descriptor tells of anything or not?"""
+        return False
+
     def fileno(self) -> int:
         """A descriptor for select and asyncio: readable once something is waiting after arm()."""
         raise OSError("this link has no descriptor")

@@ -548,6 +548,9 @@ cdef class MoldLink(FrameLink):
         counts = self.line_counts()
         return {f"{'AB'[i]}.{names[k]}": counts[i][k] for i in range(self.lines) for k in range(3)}
 
+    def restless(self) -> bool:
+        return self._holes() or self.ripe
+
     def fileno(self) -> int:
         return self.poller.fileno()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -112,6 +113,27 @@ def test_swapped_packets_alone_need_no_request(feed: LiveFeed) -> None:
     with cables(feed, Faults(swap=0.2), requests=False) as [relay], feed.subscriber() as sub:
         got = stream(feed, sub, 200)
         assert relay.touched > 10
+    check(feed, got)
+    assert not feed.gaps
+
+
+def test_asyncio_bots_ask_too(feed: LiveFeed) -> None:
+    async def collect() -> list[Any]:
+        got = []
+        async with feed.subscriber() as sub:
+            relay.faults.drop = 0.2
+            for _ in range(30):
+                feed.send(*TOPICS)
+                await asyncio.sleep(0.001)
+            async for tick in sub:
+                got.append(facts(tick))
+                if len(got) == len(feed.sent):
+                    return got
+        return got
+
+    with cables(feed, Faults()) as [relay]:
+        got = asyncio.run(asyncio.wait_for(collect(), PATIENCE_S))
+        assert relay.dropped
     check(feed, got)
     assert not feed.gaps
 
