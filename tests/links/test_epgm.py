@@ -8,73 +8,41 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
-import orjson
 import pytest
 
 from feed.bench import Options
 from feed.bench.run import run
-from tests.e2e import processes
-from tests.e2e.processes import COLLECTOR, Bot, Process, Stage, wait_for
+from tests.e2e.processes import wait_for
 
-from .hosts import FEED_ADDRESS, Hosts, hosts
+from .far import Far, on_hosts
+from .hosts import FEED_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CONTROL = f"tcp://{FEED_ADDRESS}:5550"
 GROUP = "239.192.0.1:5560"
-SETTINGS = {
-    "control__endpoint": CONTROL,
-    "publish__tcp__endpoint": f"tcp://{FEED_ADDRESS}:5551",
-    "publish__mc__kind": "pgm",
-    "publish__mc__endpoint": f"epgm://eth0;{GROUP}",
-    "publish__mc__heartbeat": "200ms",
-    "source__sim__symbols": 20,
-}
+MULTICAST = {"publish__mc__kind": "pgm", "publish__mc__endpoint": f"epgm://eth0;{GROUP}"}
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    with processes.stage() as made:
+def far() -> Iterator[Far]:
+    with on_hosts(MULTICAST) as made:
         yield made
-
-
-@pytest.fixture
-def net() -> Iterator[Hosts]:
-    with hosts(2) as made:
-        yield made
-
-
-def feed(stage: Stage, net: Hosts, **settings: object) -> Process:
-    args = stage.feed_args("run", **{**SETTINGS, **settings})
-    return stage.up(stage.within(net.feed.within, *args))
 
 
 # With `wait_bots` the ticks come when the bots are up: what is lost is lost before their eyes.
 
 
-def bot(stage: Stage, net: Hosts, number: int, transport: str, *more: str) -> Bot:
-    name = f"bot{number}"
-    to = stage.temporary / f"{name}.collected"
-    process = stage.within(
-        net.bots[number].within,
-        *("bots", "run", COLLECTOR, "--symbols", "*", "--transport", transport, "--name", name),
-        *("--feed", CONTROL, "--slow", "fill", *more),
-        COLLECT_TO=str(to),
-    )
-    return Bot(process, name, transport, to)
-
-
-def test_over_bad_cables_nothing_is_missing_and_nothing_comes_twice(stage: Stage, net: Hosts) -> None:
-    links = [net.worsen(number, seed=number) for number in range(2)]
+def test_over_bad_cables_nothing_is_missing_and_nothing_comes_twice(far: Far) -> None:
+    links = [far.net.worsen(number, seed=number) for number in range(2)]
     ticks = 15_000
-    feed(stage, net, feed__wait_bots=2, source__sim__rate=5000, source__sim__ticks=ticks)
+    far.feed(feed__wait_bots=2, source__sim__rate=5000, source__sim__ticks=ticks)
     for link in links:
         link.treat(drop=0.03, double=0.03, swap=0.03)
-    bots = [bot(stage, net, number, "epgm") for number in range(2)]
+    bots = [far.bot(number, "epgm") for number in range(2)]
     for each in bots:
         each.reaches(ticks)
-    truth = stage.log()
+    truth = far.stage.log()
     for each in bots:
         got = each.collected
         assert got.ticks == truth  # each tick once, in its topic's order, as it was
@@ -84,35 +52,27 @@ def test_over_bad_cables_nothing_is_missing_and_nothing_comes_twice(stage: Stage
         assert min(figures["dropped"], figures["doubled"], figures["swapped"]) > 0
 
 
-def test_a_publisher_that_dies_goes_on_where_it_was_and_is_counted(stage: Stage, net: Hosts) -> None:
-    feed(stage, net, feed__wait_bots=1, source__sim__rate=2000, source__sim__ticks=6000)
-    one = bot(stage, net, 0, "epgm")
+def test_a_publisher_that_dies_goes_on_where_it_was_and_is_counted(far: Far) -> None:
+    far.feed(feed__wait_bots=1, source__sim__rate=2000, source__sim__ticks=6000)
+    one = far.bot(0, "epgm")
     one.reaches(1000)
-    stage.kill_agent("publish.mc")
-    assert stage.agent("publish.mc")["restarts"] == 1
+    far.stage.kill_agent("publish.mc")
+    assert far.stage.agent("publish.mc")["restarts"] == 1
     one.reaches(6000)
     got = one.collected
-    assert got.ticks == stage.log()
+    assert got.ticks == far.stage.log()
     assert got.gaps == []
 
 
-def transport_of(stage: Stage, net: Hosts, number: int) -> str | None:
-    """What the bot says that it takes ticks over, as control tells it."""
-    process = stage.within(net.feed.within, "bots", "lag", "--json", "--feed", CONTROL)
-    assert process.wait() == 0, process.said
-    said = {each["name"]: each["transport"] for each in orjson.loads(process.said)}
-    return said.get(f"bot{number}")
-
-
-def test_auto_takes_multicast_where_it_comes_through_and_says_where_not(stage: Stage, net: Hosts) -> None:
-    good, bad = net.worsen(0), net.worsen(1)
+def test_auto_takes_multicast_where_it_comes_through_and_says_where_not(far: Far) -> None:
+    good, bad = far.net.worsen(0), far.net.worsen(1)
     bad.treat(drop=1)
-    feed(stage, net, feed__wait_bots=2, source__sim__rate=1000, source__sim__ticks=4000)
-    bots = [bot(stage, net, 0, "auto"), bot(stage, net, 1, "auto", "--start", "begin")]
+    far.feed(feed__wait_bots=2, source__sim__rate=1000, source__sim__ticks=4000)
+    bots = [far.bot(0, "auto"), far.bot(1, "auto", "--start", "begin")]
     for each in bots:
         each.reaches(500)
     assert "no epgm, so tcp:" in bots[1].process.says("no epgm")
-    wait_for(lambda: [transport_of(stage, net, number) for number in range(2)] == ["epgm", "tcp"], "both to report")
+    wait_for(lambda: [far.transport_of(number) for number in range(2)] == ["epgm", "tcp"], "both to report")
     assert "no epgm" not in bots[0].process.said
 
     good.treat(drop=1)  # and multicast may end later
@@ -120,16 +80,16 @@ def test_auto_takes_multicast_where_it_comes_through_and_says_where_not(stage: S
     for each in bots:
         each.reaches(4000)
         got = each.collected
-        assert got.ticks == stage.log()
+        assert got.ticks == far.stage.log()
         assert got.gaps == []
 
 
-def test_a_host_that_can_not_do_it_starts_nothing(stage: Stage, net: Hosts) -> None:
-    args = stage.feed_args("run", **{**SETTINGS, "publish__mc__endpoint": f"epgm://eth9;{GROUP}"})
-    process = stage.within(net.feed.within, *args)
+def test_a_host_that_can_not_do_it_starts_nothing(far: Far) -> None:
+    args = far.feed_args(publish__mc__endpoint=f"epgm://eth9;{GROUP}")
+    process = far.stage.within(far.net.feed.within, *args)
     assert process.wait() == 1
     assert "publish.mc.endpoint: no such interface: expected eth0 (10.99.0.1), found 'eth9'" in process.said
-    assert stage.left() == []
+    assert far.stage.left() == []
 
 
 def test_the_benchmark_beside_libzmq_in_c() -> None:
@@ -140,43 +100,43 @@ def test_the_benchmark_beside_libzmq_in_c() -> None:
     assert mine.ratio_ticks_per_s
 
 
-def test_a_strangers_datagrams_end_nobody(stage: Stage, net: Hosts) -> None:
-    feed(stage, net, feed__wait_bots=1, source__sim__rate=2000, source__sim__ticks=6000)
-    one = bot(stage, net, 0, "epgm")
+def test_a_strangers_datagrams_end_nobody(far: Far) -> None:
+    far.feed(feed__wait_bots=1, source__sim__rate=2000, source__sim__ticks=6000)
+    one = far.bot(0, "epgm")
     one.reaches(500)
     port = int(GROUP.partition(":")[2])
     rng = random.Random(5)
-    with net.bots[1].entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+    with far.net.bots[1].entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         for _ in range(1000):  # libpgm would end the process at the first that is empty
-            for host in (FEED_ADDRESS, net.bots[0].address, GROUP.partition(":")[0]):
+            for host in (FEED_ADDRESS, far.net.bots[0].address, GROUP.partition(":")[0]):
                 stranger.sendto(rng.randbytes(rng.choice((0, 1, 15, 16, 40, 200))), (host, port))
             time.sleep(0.001)
     one.reaches(6000)
     got = one.collected
-    assert got.ticks == stage.log()
+    assert got.ticks == far.stage.log()
     assert got.gaps == []
-    assert stage.agent("publish.mc")["restarts"] == 0
+    assert far.stage.agent("publish.mc")["restarts"] == 0
 
 
-def test_pgm_without_udp(stage: Stage, net: Hosts) -> None:
-    feed(stage, net, publish__mc__endpoint=f"pgm://eth0;{GROUP}", source__sim__rate=2000, source__sim__ticks=4000)
-    one = bot(stage, net, 0, "pgm", "--start", "begin", "--interface", "eth0")
+def test_pgm_without_udp(far: Far) -> None:
+    far.feed(publish__mc__endpoint=f"pgm://eth0;{GROUP}", source__sim__rate=2000, source__sim__ticks=4000)
+    one = far.bot(0, "pgm", "--start", "begin", "--interface", "eth0")
     one.reaches(4000)
-    assert one.collected.ticks == stage.log()
-    wait_for(lambda: transport_of(stage, net, 0) == "pgm", "the bot to report")
+    assert one.collected.ticks == far.stage.log()
+    wait_for(lambda: far.transport_of(0) == "pgm", "the bot to report")
 
 
-def test_what_pgm_can_not_bring_again_comes_from_control(stage: Stage, net: Hosts) -> None:
-    cable = net.worsen(0)
+def test_what_pgm_can_not_bring_again_comes_from_control(far: Far) -> None:
+    cable = far.net.worsen(0)
     sim = {"source__sim__rate": 3000, "source__sim__ticks": 12_000}
-    feed(stage, net, feed__wait_bots=1, publish__mc__recovery="100ms", **sim)
-    one = bot(stage, net, 0, "epgm")
+    far.feed(feed__wait_bots=1, publish__mc__recovery="100ms", **sim)
+    one = far.bot(0, "epgm")
     one.reaches(1000)
     cable.treat(drop=1)
     time.sleep(2)
     cable.treat()
     one.reaches(12_000)
     got = one.collected
-    assert got.ticks == stage.log()
+    assert got.ticks == far.stage.log()
     assert got.gaps == []
     assert got.states[:4] == ["start", "live", "stale", "live"]
