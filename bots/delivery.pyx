@@ -314,6 +314,12 @@ cdef class Delivery:
         for _, _, low in self.carried.values():
             seq = min(seq, low or seq)
         lossless = self.source.transport in IN_STREAM_ORDER
+        if lossless:
+            # A link that reads again what lies below `seq` proves no more than it has brought.
+            brought = self.run.seq if self.at < self.run.count else self.source.passed(self.order.epoch)
+            if not brought and self.progress is not None:
+                brought = max(1, self.progress.position.proved)
+            seq = min(seq, brought or seq)
         for i in range(self.order.size):
             if self.order.topics[i].seq and not (lossless and self.order.topics[i].state != HELD):
                 seq = min(seq, self.order.topics[i].seq)
@@ -749,7 +755,8 @@ cdef class Delivery:
             return 0
         if self.progress is not None and (now >= self.prove_at or back):
             self.prove_at = now + SLICE_NS
-            self.progress.prove(self.proved)
+            if not self.open_blocks:
+                self.progress.prove(self.proved)
         if now >= self.look_at or back:
             self.look_at = now + min(SLICE_NS, self.pause_ns)
             self.hooks.look(now, idle)

@@ -14,7 +14,8 @@ cdef class Progress:
     cdef readonly Position position
     cdef int in_hand            # IN_HAND_*
     cdef uint64_t repeated      # up to this seq ticks were handed out before a restart
-    cdef uint64_t seq           # what the position may say once the bot is done with what is in its hands
+    cdef uint64_t seq           # what the position may say once the bot is done with what is in its hands,
+    cdef uint64_t lowest        # and the lowest number of that
     cdef uint32_t entry         # of the tick in hand,
     cdef uint64_t due           # and the next one of its topic
     cdef list blocks            # of the batches in hand

@@ -5,6 +5,7 @@ A tick, or all that recv_many gave, is in the bot's hands until the bot comes fo
 after a kill the same comes again, flagged replayed.
 """
 
+from libc.stdint cimport UINT64_MAX
 from libc.stdlib cimport free, realloc
 
 from bots.batch cimport Block
@@ -45,6 +46,7 @@ cdef class Progress:
         self.in_hand = IN_HAND_TICK
         self.entry = self.marks[topic]
         self.due = topic_seq + 1
+        self.lowest = seq
         self.seq = stream_seq
         if seq > self.position.header.handed:
             self.position.header.handed = seq
@@ -52,8 +54,10 @@ cdef class Progress:
     cdef int hand_batches(self, list blocks, uint64_t stream_seq) except -1:
         cdef Block block
         cdef uint32_t i
+        self.lowest = UINT64_MAX
         for block in blocks:
             for i in range(block.columns.count):
+                self.lowest = min(self.lowest, block.columns.seq[i])
                 if block.columns.seq[i] <= self.repeated:
                     block.columns.flags[i] |= TC_FLAG_REPLAYED
                 self.position.header.handed = max(self.position.header.handed, block.columns.seq[i])
@@ -85,6 +89,9 @@ cdef class Progress:
             self.position.header.seq = stream_seq
 
     cdef void prove(self, uint64_t seq) noexcept nogil:
+        # What is in the bot's hands may lie below where the position stands: what a life before lacked is read again.
+        if self.in_hand != IN_HAND_NOTHING:
+            seq = min(seq, self.lowest)
         # Nothing came yet: the position's seq is 0.
         self.position.header.proved = max(self.position.header.proved, min(seq, self.position.header.seq))
 
