@@ -212,6 +212,13 @@ class Life:
         self.in_hand = frozenset()  # it came for more
         self.picture()
 
+    def take_all(self) -> None:
+        """Until two looks in a row give nothing: what was missing goes out in strides."""
+        given = -1
+        while given != len(self.account.given):
+            given = len(self.account.given)
+            self.take(1000)
+
     def look_around(self, ms: int) -> None:
         self.now += ms * MS
         for _ in range(2):
@@ -299,9 +306,7 @@ def act(step: Step, life: Life, late: list[Frame]) -> None:
         late.clear()
         life.hear(feed.heartbeat())
     elif step.kind == "idle":
-        given = -1
-        while given != (given := len(life.account.given)):  # what was missing goes out in strides
-            life.take(1000)
+        life.take_all()
         if life.many == 0:
             assert life.delivery.recv(0.0003) is None
         else:
