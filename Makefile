@@ -43,8 +43,8 @@ demo: setup
 test: lint
 	@bash deploy/system-packages.sh test
 	@if [ "$$(id -u)" -eq 0 ]; then bash deploy/install-pgm.sh; fi
-	$(BIN)/pytest --numprocesses 2 --dist worksteal $(ARGS)
-	@if [ -x $(PGM) ]; then $(PGM) -m pytest --numprocesses 2 --dist worksteal tests/links/test_contract.py tests/links/test_epgm.py; \
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@if [ -x $(PGM) ]; then $(PGM) -m pytest --numprocesses 2 --dist loadfile tests/links/test_contract.py tests/links/test_epgm.py; \
 	else echo "not tested: epgm, for which make pgm must have been run as root"; fi
 
 soak: setup

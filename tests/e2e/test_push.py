@@ -236,6 +236,7 @@ def test_a_process_that_pushes_has_nothing_of_the_daemon() -> None:
 def test_a_refusal_is_raised_with_its_reason(feed: Stage) -> None:
     told: list[str] = []
     with Pusher(feed.address, on_refused=lambda answer: told.append(answer.text)) as listens:
+        listens.trade("CALM", price=1, size=100)  # has its topic before there is no more room
         for n in range(TOPICS + 1):
             listens.trade(f"MANY{n}", price=1)
             listens.flush()
