@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from feed.log.sink cimport Sink
 from feed.metrics.histogram cimport Histogram, tc_histogram
-from feed.wire.records cimport TC_SCHEMA_END, tc_level
+from feed.wire.records cimport TC_SCHEMA_END, tc_level, tc_quote
 
 cdef enum:                        # what a symbol can have a topic of, in the order of SCHEMAS
     VENUE_QUOTE
@@ -66,6 +66,10 @@ cdef class VenueRecords:
     cdef void put(self, uint32_t topic, uint16_t schema, const void* record, uint32_t nbytes) noexcept nogil
     cdef void _quote(self, uint32_t symbol, char action, uint64_t sequence, uint8_t flags) noexcept nogil
     cdef void _book(self, uint32_t symbol, char action, uint64_t sequence, uint8_t flags) noexcept nogil
+    cdef void _head(
+        self, tc_quote* head, size_t nbytes, uint8_t rtype, const venue_symbol* told, char action, uint64_t sequence,
+        uint8_t flags,
+    ) noexcept nogil
 
 
 # No level on either side.

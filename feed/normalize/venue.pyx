@@ -239,17 +239,7 @@ cdef class VenueRecords:
         cdef const venue_symbol* told = &self.symbols[symbol]
         cdef tc_quote quote
         memset(&quote, 0, sizeof(quote))
-        quote.length = sizeof(quote) // 4
-        quote.rtype = 1
-        quote.publisher_id = self.publisher
-        quote.instrument_id = told.instrument
-        quote.ts_event = self.ts_event
-        quote.ts_recv = self.received
-        quote.price = TC_UNDEF_PRICE
-        quote.action = action
-        quote.side = c"N"
-        quote.flags = FLAG_LAST | flags | (FLAG_BAD if told.bad & BAD_QUOTE else 0)
-        quote.sequence = <uint32_t>sequence
+        self._head(&quote, sizeof(quote), 1, told, action, sequence, flags | (FLAG_BAD if told.bad & BAD_QUOTE else 0))
         memcpy(&quote.bid_px, &told.top, sizeof(tc_level))
         self.put(told.topics[VENUE_QUOTE], TC_SCHEMA_QUOTE, &quote, sizeof(quote))
 
@@ -257,19 +247,27 @@ cdef class VenueRecords:
         cdef const venue_symbol* told = &self.symbols[symbol]
         cdef tc_book book
         memset(&book, 0, sizeof(book))
-        book.length = sizeof(book) // 4
-        book.rtype = 10
-        book.publisher_id = self.publisher
-        book.instrument_id = told.instrument
-        book.ts_event = self.ts_event
-        book.ts_recv = self.received
-        book.price = TC_UNDEF_PRICE
-        book.action = action
-        book.side = c"N"
-        book.flags = FLAG_LAST | flags | (FLAG_BAD if told.bad & BAD_BOOK else 0)
-        book.sequence = <uint32_t>sequence
+        self._head(
+            <tc_quote*>&book, sizeof(book), 10, told, action, sequence, flags | (FLAG_BAD if told.bad & BAD_BOOK else 0))
         memcpy(book.levels, told.levels, sizeof(told.levels))
         self.put(told.topics[VENUE_BOOK], TC_SCHEMA_BOOK, &book, sizeof(book))
+
+    cdef void _head(
+        self, tc_quote* head, size_t nbytes, uint8_t rtype, const venue_symbol* told, char action, uint64_t sequence,
+        uint8_t flags,
+    ) noexcept nogil:
+        """Of a quote or a book, which differ in their levels only (DBN: MBP-1, MBP-10)."""
+        head.length = nbytes // 4
+        head.rtype = rtype
+        head.publisher_id = self.publisher
+        head.instrument_id = told.instrument
+        head.ts_event = self.ts_event
+        head.ts_recv = self.received
+        head.price = TC_UNDEF_PRICE
+        head.action = action
+        head.side = c"N"
+        head.flags = FLAG_LAST | flags
+        head.sequence = <uint32_t>sequence
 
 
 cdef void empty_levels(tc_level* levels, uint32_t n) noexcept nogil:

@@ -72,7 +72,7 @@ class BinanceSource(WebsocketSource):
         self._instruments: list[BinanceInstrument] = []
         """By their index in the normaliser."""
         self._index: dict[str, int] = {}
-        self.ASKS_PER_S = _ASKS_PER_S[config.market]
+        self.asks_per_s = _ASKS_PER_S[config.market]
 
     # --- the way in -------------------------------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ class CoinbaseSource(BookSource):
     SENDS_PER_S: ClassVar[float] = 4.0
     """Eight are allowed, of an address."""
     CONNECTS_PER_S: ClassVar[float] = 4.0
-    ASKS_PER_S: float = 5.0
+    asks_per_s: float = 5.0
 
     def __init__(
         self,

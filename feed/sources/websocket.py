@@ -73,7 +73,7 @@ class WebsocketSource(ABC):
     """Messages that the venue takes on one connection."""
     CONNECTS_PER_S: ClassVar[float] = 1.0
     CONNECTS_AT_ONCE: ClassVar[int] = 10
-    ASKS_PER_S: float = 1.0
+    asks_per_s: float = 1.0
     ASKS_AT_ONCE: ClassVar[int] = 10
     """Of REST: see `ask`."""
 
@@ -252,7 +252,7 @@ class WebsocketSource(ABC):
         """Turn the loop for so long, or until something is in the sink."""
         if self._loop is None:
             self._loop = uvloop.new_event_loop()
-            self._rest = Rest(self._settings.rest_url, Pace(self.ASKS_PER_S, self.ASKS_AT_ONCE), self._stale_s)
+            self._rest = Rest(self._settings.rest_url, Pace(self.asks_per_s, self.ASKS_AT_ONCE), self._stale_s)
             self._connects = Pace(self.CONNECTS_PER_S, self.CONNECTS_AT_ONCE)
             self._task(self._watch())
             self._loop.call_soon(self._begin)
