@@ -40,7 +40,7 @@ from feed.wire.mold cimport (
     tc_mold_put_header,
     tc_mold_same_session,
 )
-from feed.wire.multicast cimport TC_BURST, tc_burst_length, tc_burst_receive, tc_burst_stamp, tc_wait
+from feed.wire.multicast cimport TC_BURST, tc_burst_arm, tc_burst_length, tc_burst_receive, tc_burst_stamp, tc_wait
 from feed.wire.records cimport TC_SCHEMA_NONE
 
 import select
@@ -108,6 +108,7 @@ cdef class MoldLink(FrameLink):
         self.fds = <int*>calloc(self.shards * self.lines + 1, sizeof(int))
         if self.burst == NULL or self.memory == NULL or self.shard == NULL or self.inlets == NULL or self.fds == NULL:
             raise MemoryError
+        tc_burst_arm(self.burst, self.memory, PACKET_ROOM)
         try:
             for i in range(self.shards):
                 arbiter = _Arbiter(self.lines + 1)
@@ -356,12 +357,13 @@ cdef class MoldLink(FrameLink):
         cdef uint32_t k
         cdef int n
         cdef uint64_t stamp, now
+        cdef uint32_t open = self._ears()
         if self._holes():
             self._tend(mono_ns())
-        for k in range(self.inlet_count):
+        for k in range(open):
             self.inlet = &self.inlets[self.inlet_at]
-            self.inlet_at = self.inlet_at + 1 if self.inlet_at + 1 < self.inlet_count else 0
-            n = tc_burst_receive(self.burst, self.inlet.fd, self.memory, PACKET_ROOM)
+            self.inlet_at = self.inlet_at + 1 if self.inlet_at + 1 < open else 0
+            n = tc_burst_receive(self.burst, self.inlet.fd)
             if n > 0:
                 self.burst_count = n
                 self.burst_at = 0
@@ -445,6 +447,10 @@ cdef class MoldLink(FrameLink):
         shard.epoch = 0
         return True
 
+    cdef uint32_t _ears(self) noexcept nogil:
+        """How many inlets are to be listened to: that of the answers, the last, while something is asked for."""
+        return self.inlet_count - 1 if self.request_fd >= 0 and not self._holes() else self.inlet_count
+
     # --- what is missing --------------------------------------------------------------------------------------------
 
     cdef bint _holes(self) noexcept nogil:
@@ -492,7 +498,7 @@ cdef class MoldLink(FrameLink):
         if self._holes():
             timeout_ns = min(timeout_ns, LOOK_NS)
         if not spin or self.inlet_count == 0:
-            return tc_wait(self.fds, self.inlet_count, POLLIN, timeout_ns)
+            return tc_wait(self.fds, self._ears(), POLLIN, timeout_ns)
         deadline = mono_ns() + timeout_ns
         while not self._receive():
             if self.ripe:

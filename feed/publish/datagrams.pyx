@@ -40,8 +40,8 @@ cdef const char* DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 cdef class DatagramOutlet(Outlet):
-    """`sockets` (descriptors, one a line) have interface, TTL and loopback set and must outlive it; `groups`: for each line,
-    for each shard, the group's four bytes and the port. `payload_bytes`: of a datagram at most; `batch`: messages in one.
+    """`sockets` (descriptors, one a line) have interface, TTL and loopback set, are connected if there is but one shard,
+    and must outlive it; `groups`: for each line, for each shard, the group's four bytes and the port. `payload_bytes`: of a datagram at most; `batch`: messages in one.
 
     Used by one thread. `network` counts messages that the network refused.
     """
@@ -278,7 +278,7 @@ cdef class DatagramOutlet(Outlet):
                 datagram = &self.pool[self.queue[i]]
                 tc_burst_put(
                     self.burst, i, datagram.data, datagram.used,
-                    &self.groups[self.line_at * self.numbering.shards + datagram.shard])
+                    &self.groups[self.line_at * self.numbering.shards + datagram.shard] if self.numbering.shards > 1 else NULL)
             while self.gone < self.burst_end:
                 n = tc_burst_send(self.burst, self.fds[self.line_at], self.gone, self.burst_end)
                 self.calls += 1

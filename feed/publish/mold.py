@@ -86,6 +86,8 @@ class MoldPublisher:
                     where=self.name,
                 )
             )
+            if address.shards.count == 1:  # then the kernel need not look for the way each time
+                self._sockets[-1].connect((line.group, line.port))
         self._reader = LogReader.open(self._directory, name=self.name, start="resume")
         rule = zlib.crc32(repr(address.shards).encode())
         self._numbering = Numbering(self._directory / f"mold-{name}", address.shards.count, rule)

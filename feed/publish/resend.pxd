@@ -7,7 +7,7 @@ from feed.log.reader cimport LogReader
 from feed.metrics.counters cimport Counter
 from feed.publish.numbering cimport Numbering, mark_t
 from feed.wire.mold cimport tc_mold_request
-from feed.wire.multicast cimport TC_BURST, sockaddr_in, tc_burst
+from feed.wire.multicast cimport sockaddr_in, tc_burst
 
 cdef enum:
     PACKET_ROOM = 9216
@@ -18,7 +18,8 @@ cdef class Finder:
     cdef Numbering numbering
     cdef LogReader reader
     cdef int fd
-    cdef tc_burst* burst
+    cdef tc_burst* requests
+    cdef tc_burst* answer
     cdef uint8_t* incoming
     cdef uint8_t outgoing[PACKET_ROOM]
     cdef uint32_t used, blocks, room, batch
@@ -28,8 +29,6 @@ cdef class Finder:
     cdef uint64_t tokens, filled_ns, rate
     # --- the request at hand ---
     cdef tc_mold_request request
-    cdef uint32_t lengths[TC_BURST]
-    cdef sockaddr_in peers[TC_BURST]
     cdef uint32_t shard, packets
     cdef uint64_t at, first         # sequence of the shard's next record that is met; of the packet's first message
     cdef uint64_t end               # of what is wanted

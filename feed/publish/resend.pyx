@@ -29,7 +29,15 @@ from feed.wire.mold cimport (
     tc_mold_put_header,
     tc_mold_put_length,
 )
-from feed.wire.multicast cimport TC_BURST, tc_burst_length, tc_burst_put, tc_burst_receive, tc_burst_send, tc_wait
+from feed.wire.multicast cimport (
+    TC_BURST,
+    tc_burst_arm,
+    tc_burst_length,
+    tc_burst_put,
+    tc_burst_receive,
+    tc_burst_send,
+    tc_wait,
+)
 from feed.wire.records cimport tc_record_bytes, tc_schema_word
 
 from feed.errors import LogMissing, StoreError
@@ -72,10 +80,12 @@ cdef class Finder:
         self.room = min(room, PACKET_ROOM)
         self.batch = batch
         self.rate = rate
-        self.burst = <tc_burst*>calloc(1, sizeof(tc_burst))
+        self.requests = <tc_burst*>calloc(1, sizeof(tc_burst))
+        self.answer = <tc_burst*>calloc(1, sizeof(tc_burst))
         self.incoming = <uint8_t*>calloc(TC_BURST, REQUEST_ROOM)
-        if self.burst == NULL or self.incoming == NULL:
+        if self.requests == NULL or self.answer == NULL or self.incoming == NULL:
             raise MemoryError
+        tc_burst_arm(self.requests, self.incoming, REQUEST_ROOM)
 
         def outcome(word: str) -> Counter:
             return counters.counter("tickcast_requests_total", publisher=name, outcome=word)
@@ -88,7 +98,8 @@ cdef class Finder:
         self._resent = counters.counter("tickcast_resent_total", publisher=name)
 
     def __dealloc__(self):
-        free(self.burst)
+        free(self.requests)
+        free(self.answer)
         free(self.incoming)
         free(self.shard_of)
 
@@ -109,14 +120,9 @@ cdef class Finder:
 
     cdef void _receive(self) noexcept nogil:
         cdef int i
-        cdef int n = tc_burst_receive(self.burst, self.fd, self.incoming, REQUEST_ROOM)
-        # The arrays that tell of what came serve for what goes out too.
-        for i in range(n):
-            self.lengths[i] = tc_burst_length(self.burst, i)
-            self.peers[i] = self.burst.peers[i]
-        for i in range(n):
-            self.peer = &self.peers[i]
-            self._answer(self.incoming + i * REQUEST_ROOM, self.lengths[i])
+        for i in range(tc_burst_receive(self.requests, self.fd)):
+            self.peer = &self.requests.peers[i]
+            self._answer(self.incoming + i * REQUEST_ROOM, tc_burst_length(self.requests, i))
 
     def close(self) -> None:
         """Leave the log."""
@@ -269,8 +275,8 @@ cdef class Finder:
             return False
         self.tokens -= SECOND_NS
         tc_mold_put_header(self.outgoing, self.request.session, self.first, self.blocks)
-        tc_burst_put(self.burst, 0, self.outgoing, self.used, self.peer)
-        sent = tc_burst_send(self.burst, self.fd, 0, 1)
+        tc_burst_put(self.answer, 0, self.outgoing, self.used, self.peer)
+        sent = tc_burst_send(self.answer, self.fd, 0, 1)
         if sent == 1:
             tc_counter_add(self._resent.slot, self.blocks)
             self.packets += 1

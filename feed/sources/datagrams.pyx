@@ -6,7 +6,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from feed.normalize.itch_lines cimport LINES_OTHER, ItchLines
-from feed.wire.multicast cimport TC_BURST, tc_burst, tc_burst_length, tc_burst_receive
+from feed.wire.multicast cimport TC_BURST, tc_burst, tc_burst_arm, tc_burst_length, tc_burst_receive
 
 import os
 
@@ -28,6 +28,7 @@ cdef class Datagrams:
         self.room = <uint8_t*>malloc(<size_t>TC_BURST * ROOM)  # pages come as they are used
         if self.room is NULL:
             raise MemoryError
+        tc_burst_arm(&self.burst, self.room, ROOM)
 
     def __dealloc__(self):
         free(self.room)
@@ -36,7 +37,7 @@ cdef class Datagrams:
         """Take in those that wait; how many. Raises OSError."""
         cdef int n
         with nogil:
-            n = tc_burst_receive(&self.burst, self.fd, self.room, ROOM)
+            n = tc_burst_receive(&self.burst, self.fd)
         self.taken = 0
         self.count = max(n, 0)
         if n < 0 and -n not in (EAGAIN, EINTR, ECONNREFUSED):

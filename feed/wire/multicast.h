@@ -26,9 +26,11 @@ typedef struct {
     struct iovec pieces[TC_BURST];
     struct sockaddr_in peers[TC_BURST];
     char control[TC_BURST][TC_CONTROL];
+    int filled;                /* messages that the last receive has written to, */
+    int asked;                 /* and that the next one asks for */
 } tc_burst;
 
-/* Message i is sent from `bytes` to `to`. */
+/* Message i is sent from `bytes` to `to`; NULL: to where its socket is connected. */
 static inline void tc_burst_put(tc_burst* burst, int i, uint8_t* bytes, size_t n, const struct sockaddr_in* to) {
     memset(&burst->messages[i], 0, sizeof burst->messages[i]);
     burst->pieces[i].iov_base = bytes;
@@ -36,7 +38,7 @@ static inline void tc_burst_put(tc_burst* burst, int i, uint8_t* bytes, size_t n
     burst->messages[i].msg_hdr.msg_iov = &burst->pieces[i];
     burst->messages[i].msg_hdr.msg_iovlen = 1;
     burst->messages[i].msg_hdr.msg_name = (void*)to;
-    burst->messages[i].msg_hdr.msg_namelen = sizeof *to;
+    burst->messages[i].msg_hdr.msg_namelen = to ? sizeof *to : 0;
 }
 
 /* Send messages `from` to below `to`; how many went, or -errno. Never waits. */
@@ -45,9 +47,9 @@ static inline int tc_burst_send(tc_burst* burst, int fd, int from, int to) {
     return n < 0 ? -errno : n;
 }
 
-/* Take what is there into buffers of `room` bytes that lie one behind the other at `at`; how many, or -errno. Never waits. */
-static inline int tc_burst_receive(tc_burst* burst, int fd, uint8_t* at, size_t room) {
-    int i, n;
+/* Before a burst receives: its buffers, of `room` bytes each, lie one behind the other at `at`. */
+static inline void tc_burst_arm(tc_burst* burst, uint8_t* at, size_t room) {
+    int i;
     for (i = 0; i < TC_BURST; i++) {
         struct msghdr* header = &burst->messages[i].msg_hdr;
         burst->pieces[i].iov_base = at + (size_t)i * room;
@@ -55,12 +57,25 @@ static inline int tc_burst_receive(tc_burst* burst, int fd, uint8_t* at, size_t 
         header->msg_iov = &burst->pieces[i];
         header->msg_iovlen = 1;
         header->msg_name = &burst->peers[i];
-        header->msg_namelen = sizeof burst->peers[i];
         header->msg_control = burst->control[i];
+    }
+    burst->filled = TC_BURST;
+    burst->asked = 1;
+}
+
+/* Take what is there; how many, or -errno. Never waits.
+ * The first one after a silence is asked for alone: for the kernel to look in vain for a second takes half a microsecond. */
+static inline int tc_burst_receive(tc_burst* burst, int fd) {
+    int i, n;
+    for (i = 0; i < burst->filled; i++) {
+        struct msghdr* header = &burst->messages[i].msg_hdr;
+        header->msg_namelen = sizeof burst->peers[i];
         header->msg_controllen = TC_CONTROL;
         header->msg_flags = 0;
     }
-    n = recvmmsg(fd, burst->messages, TC_BURST, MSG_DONTWAIT, NULL);
+    n = recvmmsg(fd, burst->messages, (unsigned)burst->asked, MSG_DONTWAIT, NULL);
+    burst->filled = n < 0 ? 0 : n;
+    burst->asked = n > 0 ? TC_BURST : 1;
     return n < 0 ? -errno : n;
 }
 

@@ -95,22 +95,24 @@ def measure(rate: float, seconds: float) -> dict[int, tuple[int, int]]:
         wait_for((feed.directory / "endpoints" / "control").exists, lambda: process.said)
         reader = LogReader.open(feed.directory, start="begin")
         here.send("play")
-        committed: dict[int, int] = {}
-        while not here.poll(0.2):
-            _take(reader, committed)
         sent = here.recv()
         time.sleep(0.5)
-        _take(reader, committed)
+        committed = _read(reader)
         reader.close()
         here.send("end")
         venue.join()
     return {u: (at, committed[u]) for u, at in sent.items() if u in committed}
 
 
-def _take(reader: LogReader, committed: dict[int, int]) -> None:
+def _read(reader: LogReader) -> dict[int, int]:
+    """All that the log holds, at the end: whoever read it meanwhile would take a core from those who are measured."""
+    committed = {}
     while (tick := reader.read()) is not None:
         if tick.kind == 0 and tick.record[1] == 10:
             committed[int.from_bytes(tick.record[44:48], "little")] = tick.committed
+    if reader.lost_last:
+        raise SystemExit("the log was too small for so many seconds: --seconds")
+    return committed
 
 
 def main() -> None:
