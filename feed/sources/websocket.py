@@ -110,6 +110,7 @@ class WebsocketSource(ABC):
         self._failure: BaseException | None = None
         self._tls: ssl.SSLContext | None = None
         self._until_landed = False
+        self._parked = False
         self._hears = False
         self.waiting = False
         """Of a capture: never, as records go into the sink at once."""
@@ -194,8 +195,11 @@ class WebsocketSource(ABC):
     # --- what a source is -------------------------------------------------------------------------------------------
 
     def poll(self, limit: int) -> int:
-        """Read what is there. How much that is at once the sockets' buffers bound, not `limit`."""
-        if not self._hears:
+        """Read what is there; how much that is at once the sockets' buffers bound, not `limit`. After `park`, which has
+        read it, nothing is there: to stop and start the loop takes a tenth of a millisecond, in which nothing is read.
+        """
+        parked, self._parked = self._parked, False
+        if not (parked or self._hears):
             self._turn(0.0)
         done = self._records.done - self._counted
         if done:
@@ -204,7 +208,7 @@ class WebsocketSource(ABC):
                 self._tally.ticks(BY_ID[schema_id].word, n)
         for reason, n in self._records.take_rejected():
             self._tally.rejected(reason, n)
-        return done
+        return 0 if parked else done
 
     def due_ns(self) -> int:
         return 0
@@ -213,6 +217,7 @@ class WebsocketSource(ABC):
         """Read what comes for `timeout_ns`. A park as short as that of an agent which shares its thread ends once
         something has come: the others wait for it."""
         self._turn(timeout_ns / 1e9, until_landed=timeout_ns <= SHARED_PARK_NS)
+        self._parked = True
 
     def progress(self) -> str:
         rate = self._rate.look(self._counted)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import multiprocessing
 import tempfile
 import time
@@ -72,6 +73,8 @@ def play(pipe: Connection, rate: float, seconds: float) -> None:
             venue.last[symbol] = 1_000 + (i << 28)
         pipe.send((venue.websocket_url, venue.rest_url))
         pipe.recv()
+        gc.collect()
+        gc.freeze()  # a collection that looks at all that there is would be the venue's lateness
         asyncio.run_coroutine_threadsafe(venue.play(seconds), venue._loop).result()
         pipe.send(venue.sent)
         pipe.recv()
