@@ -77,6 +77,8 @@ class _Recorder:
         self._states = 0
         self._joined = self._ended = False
         self._filling_ns = 0
+        self._subscription: zmq.Socket[bytes] | None = None
+        """Looked for when ticks are to go by, not when they are to be fetched: that would be timed."""
         sub.on_live = self._on_live
 
     def run(self) -> None:
@@ -110,10 +112,12 @@ class _Recorder:
             children.say(stated_ms=stated, live_ms=live)
         match children.told():
             case ["miss", topic]:
-                _subscription().unsubscribe(f"{topic}|")
+                self._subscription = _subscription()
+                self._subscription.unsubscribe(f"{topic}|")
             case ["fill", topic]:
+                assert self._subscription is not None
                 self._taking.watched, self._filling_ns = topic, now_ns()
-                _subscription().subscribe(f"{topic}|")
+                self._subscription.subscribe(f"{topic}|")
             case ["figures"]:
                 children.say(**self._figures())
             case ["end"] | "end":
