@@ -89,6 +89,7 @@ cdef class MoldLink(FrameLink):
 
     cdef int _next_packet(self) noexcept nogil
     cdef bint _receive(self) noexcept nogil
+    cdef bint _came(self, int n) noexcept nogil
     cdef bint _open(self, const uint8_t* data, uint32_t length, uint64_t now) noexcept nogil
     cdef bint _joins(self, shard_t* shard, uint64_t now) noexcept nogil
     cdef bint _judge(self, const uint8_t* at, uint32_t length, uint64_t sequence) noexcept nogil

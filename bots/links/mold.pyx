@@ -40,7 +40,15 @@ from feed.wire.mold cimport (
     tc_mold_put_header,
     tc_mold_same_session,
 )
-from feed.wire.multicast cimport TC_BURST, tc_burst_arm, tc_burst_length, tc_burst_receive, tc_burst_stamp, tc_wait
+from feed.wire.multicast cimport (
+    TC_BURST,
+    tc_burst_arm,
+    tc_burst_await,
+    tc_burst_length,
+    tc_burst_receive,
+    tc_burst_stamp,
+    tc_wait,
+)
 from feed.wire.records cimport TC_SCHEMA_NONE
 
 import select
@@ -64,6 +72,7 @@ cdef enum:
     ASKS = 16                   # requests in one look at the holes
     ASKED_MAX = 4096            # messages in one request: what the server gives at most is less
 
+cdef uint64_t MILLISECOND_NS = 1_000_000
 cdef uint64_t LOOK_NS = 200_000             # between two looks at the holes
 cdef uint64_t ASK_AFTER_NS = 1_000_000      # what was overtaken on its line comes so much later,
 cdef uint64_t ASK_LINES_NS = 3_000_000      # and its twin on the other
@@ -151,7 +160,6 @@ cdef class MoldLink(FrameLink):
 
     def _listen(self, receiving, line: int, shard: int) -> None:
         self.sockets.append(receiving)
-        receiving.setblocking(False)
         self.inlets[self.inlet_count].fd = self.fds[self.inlet_count] = receiving.fileno()
         self.inlets[self.inlet_count].line = line
         self.inlets[self.inlet_count].shard = shard
@@ -355,25 +363,29 @@ cdef class MoldLink(FrameLink):
     cdef bint _receive(self) noexcept nogil:
         """Take what is there from the next socket that has something."""
         cdef uint32_t k
-        cdef int n
-        cdef uint64_t stamp, now
         cdef uint32_t open = self._ears()
         if self._holes():
             self._tend(mono_ns())
         for k in range(open):
             self.inlet = &self.inlets[self.inlet_at]
             self.inlet_at = self.inlet_at + 1 if self.inlet_at + 1 < open else 0
-            n = tc_burst_receive(self.burst, self.inlet.fd)
-            if n > 0:
-                self.burst_count = n
-                self.burst_at = 0
-                self.burst_ns = mono_ns()
-                stamp = tc_burst_stamp(self.burst, 0)
-                now = wall_ns()
-                if stamp and now > stamp:
-                    self.queued_ns_max = max(self.queued_ns_max, now - stamp)
+            if self._came(tc_burst_receive(self.burst, self.inlet.fd)):
                 return True
         return False
+
+    cdef bint _came(self, int n) noexcept nogil:
+        """Were there any? `n` is what a receive from `inlet` gave."""
+        cdef uint64_t stamp, now
+        if n <= 0:
+            return False
+        self.burst_count = n
+        self.burst_at = 0
+        self.burst_ns = mono_ns()
+        stamp = tc_burst_stamp(self.burst, 0)
+        now = wall_ns()
+        if stamp and now > stamp:
+            self.queued_ns_max = max(self.queued_ns_max, now - stamp)
+        return True
 
     cdef bint _open(self, const uint8_t* data, uint32_t length, uint64_t now) noexcept nogil:
         cdef shard_t* shard
@@ -497,7 +509,10 @@ cdef class MoldLink(FrameLink):
             return True
         if self._holes():
             timeout_ns = min(timeout_ns, LOOK_NS)
-        if not spin or self.inlet_count == 0:
+        if self.inlet_count == 0 or not spin:
+            if self._ears() == 1 and timeout_ns >= MILLISECOND_NS:
+                self.inlet = &self.inlets[0]
+                return self._came(tc_burst_await(self.burst, self.inlet.fd, timeout_ns))
             return tc_wait(self.fds, self._ears(), POLLIN, timeout_ns)
         deadline = mono_ns() + timeout_ns
         while not self._receive():

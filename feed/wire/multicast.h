@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 
 enum {
@@ -26,8 +27,9 @@ typedef struct {
     struct iovec pieces[TC_BURST];
     struct sockaddr_in peers[TC_BURST];
     char control[TC_BURST][TC_CONTROL];
-    int filled;                /* messages that the last receive has written to, */
-    int asked;                 /* and that the next one asks for */
+    int filled;                /* messages that the last receive has written to */
+    int more;                  /* there may be: something came last time */
+    uint64_t timeout_ms;       /* as the socket has it that was waited for */
 } tc_burst;
 
 /* Message i is sent from `bytes` to `to`; NULL: to where its socket is connected. */
@@ -41,9 +43,14 @@ static inline void tc_burst_put(tc_burst* burst, int i, uint8_t* bytes, size_t n
     burst->messages[i].msg_hdr.msg_namelen = to ? sizeof *to : 0;
 }
 
-/* Send messages `from` to below `to`; how many went, or -errno. Never waits. */
+/* Send messages `from` to below `to`; how many went, or -errno. Never waits. One alone takes the shorter way. */
 static inline int tc_burst_send(tc_burst* burst, int fd, int from, int to) {
-    int n = sendmmsg(fd, burst->messages + from, (unsigned)(to - from), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const struct msghdr* first = &burst->messages[from].msg_hdr;
+    int flags = MSG_DONTWAIT | MSG_NOSIGNAL, n;
+    if (to - from == 1)
+        n = sendto(fd, first->msg_iov->iov_base, first->msg_iov->iov_len, flags, first->msg_name, first->msg_namelen) < 0 ? -1 : 1;
+    else
+        n = sendmmsg(fd, burst->messages + from, (unsigned)(to - from), flags);
     return n < 0 ? -errno : n;
 }
 
@@ -60,12 +67,10 @@ static inline void tc_burst_arm(tc_burst* burst, uint8_t* at, size_t room) {
         header->msg_control = burst->control[i];
     }
     burst->filled = TC_BURST;
-    burst->asked = 1;
+    burst->more = 0;
 }
 
-/* Take what is there; how many, or -errno. Never waits.
- * The first one after a silence is asked for alone: for the kernel to look in vain for a second takes half a microsecond. */
-static inline int tc_burst_receive(tc_burst* burst, int fd) {
+static inline int tc_burst_take(tc_burst* burst, int fd, int flags) {
     int i, n;
     for (i = 0; i < burst->filled; i++) {
         struct msghdr* header = &burst->messages[i].msg_hdr;
@@ -73,10 +78,32 @@ static inline int tc_burst_receive(tc_burst* burst, int fd) {
         header->msg_controllen = TC_CONTROL;
         header->msg_flags = 0;
     }
-    n = recvmmsg(fd, burst->messages, (unsigned)burst->asked, MSG_DONTWAIT, NULL);
+    if (burst->more)
+        n = recvmmsg(fd, burst->messages, TC_BURST, flags | MSG_WAITFORONE, NULL);
+    else {
+        ssize_t length = recvmsg(fd, &burst->messages[0].msg_hdr, flags);
+        burst->messages[0].msg_len = (unsigned)length;
+        n = length < 0 ? -1 : 1;
+    }
     burst->filled = n < 0 ? 0 : n;
-    burst->asked = n > 0 ? TC_BURST : 1;
+    burst->more = n > 0;
     return n < 0 ? -errno : n;
+}
+
+/* Take what is there; how many, or -errno. Never waits.
+ * The first one after a silence is taken alone: for the kernel to look in vain for a second takes half a microsecond. */
+static inline int tc_burst_receive(tc_burst* burst, int fd) { return tc_burst_take(burst, fd, MSG_DONTWAIT); }
+
+/* As tc_burst_receive, and waits for the first, `timeout_ns` at most, in milliseconds. One system call less than to poll
+ * first stands between the datagram and whoever sleeps here. */
+static inline int tc_burst_await(tc_burst* burst, int fd, uint64_t timeout_ns) {
+    uint64_t ms = timeout_ns / 1000000u + 1;
+    struct timeval t = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+    if (ms != burst->timeout_ms) {
+        if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t) != 0) return -errno;
+        burst->timeout_ms = ms;
+    }
+    return tc_burst_take(burst, fd, 0);
 }
 
 /* Length of message i, 0 if it was cut off. */

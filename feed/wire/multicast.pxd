@@ -16,6 +16,7 @@ cdef extern from "feed/wire/multicast.h" nogil:
     int tc_burst_send(tc_burst* burst, int fd, int first, int end) noexcept
     void tc_burst_arm(tc_burst* burst, uint8_t* at, size_t room) noexcept
     int tc_burst_receive(tc_burst* burst, int fd) noexcept
+    int tc_burst_await(tc_burst* burst, int fd, uint64_t timeout_ns) noexcept
     uint32_t tc_burst_length(const tc_burst* burst, int i) noexcept
     uint64_t tc_burst_stamp(tc_burst* burst, int i) noexcept
     void tc_address(sockaddr_in* out, uint32_t host_be, uint16_t port) noexcept
