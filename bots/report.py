@@ -71,12 +71,18 @@ class Reporter:
             self._answered = self._sent[1]
             self._sent = None
         figures = _Figures(delivery, losses, self._garbage.total_ns, lines)
-        bot: dict[str, Any] = {**self._who, "transport": transport, "lag_ns": lag_ns, **figures.since(self._answered)}
+        bot: dict[str, Any] = {
+            **self._who,
+            "transport": transport,
+            "epoch": delivery.epoch,
+            "lag_ns": lag_ns,
+            **figures.since(self._answered),
+        }
         if lag_ticks is not None:
             bot["lag_ticks"] = lag_ticks
         if clock is not None:
             bot["offset_ns"], bot["uncertainty_ns"] = clock
-            bot["epoch"], bot["samples"] = delivery.epoch, delivery.samples.take()
+            bot["samples"] = delivery.samples.take()
         number = self._control.report(bot)
         if number is not None:
             self._sent = number, figures

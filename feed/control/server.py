@@ -191,11 +191,11 @@ class Control:
         return {"epoch": log.epoch, **told}
 
     def _answer_stats(self, asked: dict[str, Any]) -> dict[str, Any]:
-        self._bots.put(parse_report(asked.get("bot")), clock.now_ns())
-        next_seq = None
+        log = None
         with contextlib.suppress(ControlError):
-            next_seq = self._open_log().next_seq
-        return {"ok": True, "next_seq": next_seq}
+            log = self._open_log()
+        self._bots.put(parse_report(asked.get("bot")), clock.now_ns(), log.epoch if log is not None else 0)
+        return {"ok": True, "next_seq": log.next_seq if log is not None else None}
 
     def _told(self, number: int | str | None, what: str, told: dict[str, Any]) -> bytes:
         reply = orjson.dumps({"id": number, "answer": what, **told})

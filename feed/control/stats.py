@@ -114,6 +114,8 @@ class _Bot:
     lag: Gauge
     reported: Gauge
     latency: Histogram
+    met: bool = False
+    """It has reported of the present epoch: what comes before that is of a feed that has ended."""
     counted: dict[str, dict[str, Counter]] = field(default_factory=dict)
     present: dict[str, Gauge] = field(default_factory=dict)
 
@@ -130,8 +132,10 @@ class Bots:
     def __len__(self) -> int:
         return len(self._bots)
 
-    def put(self, report: BotReport, now_ns: int) -> None:
-        """Count a report in. Raises ControlError when there is no room for another bot."""
+    def put(self, report: BotReport, now_ns: int, epoch: int) -> None:
+        """Count a report in; `epoch`: the log's, 0 while there is none. Raises ControlError when there is no room for
+        another bot.
+        """
         bot = self._bot(report, now_ns)
         for metric, causes in (("tickcast_gaps_total", report.gaps), ("tickcast_lost_ticks_total", report.lost)):
             if len(bot.counted.get(metric, {}).keys() | causes.keys()) > CAUSES_MAX:
@@ -145,7 +149,9 @@ class Bots:
         bot.ticks.add(report.ticks)
         bot.filled.add(report.filled)
         bot.lag.set(report.lag_ns)
-        bot.reported.set(now_ns)
+        bot.met = bot.met or report.epoch in {0, epoch}
+        if bot.met:
+            bot.reported.set(now_ns)
         self._add(bot, "tickcast_gaps_total", report.gaps)
         self._add(bot, "tickcast_lost_ticks_total", report.lost)
         for line, n in report.lines.items():

@@ -154,7 +154,8 @@ class Ingest:
                     self._counters.gauge("tickcast_source_file_bytes", source=source.name).set(whole)
 
     def _bots_are_there(self) -> bool:
-        """Bots report when their subscriptions hold; figures of before this start do not count."""
+        """Bots report when their subscriptions hold; figures of before this start do not count, and control leaves out
+        reports of other epochs than the log's."""
         reports = (row for row in self._counters.rows() if row.name == "tickcast_bot_report_timestamp_seconds")
         if sum(row.value >= self._began_ns for row in reports) >= self._wait_bots:
             self._wait_bots = 0

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GOOD: dict[str, Any] = {"name": "mean", "pid": 7, "host": "h", "transport": "shm"}
+EPOCH = 3
+"""The log's."""
 
 
 @pytest.fixture
@@ -37,6 +39,20 @@ def latency(*ns: int) -> dict[str, Any]:
     return histogram.report()
 
 
+def test_a_bot_that_still_is_of_an_earlier_epoch_has_not_met_this_one(counters: Counters) -> None:
+    bots = Bots(counters)
+    reports = [parse_report({**GOOD, "ticks": 1, "epoch": epoch}) for epoch in (EPOCH - 1, EPOCH, EPOCH - 1)]
+    row = "tickcast_bot_report_timestamp_seconds", "mean"
+    bots.put(reports[0], 1, EPOCH)
+    bots.put(reports[0], 2, 0)  # no log yet
+    assert values(counters)[row] == 0
+    bots.put(reports[1], 3, EPOCH)
+    assert values(counters)[row] == 3
+    bots.put(reports[2], 4, EPOCH)  # a durable one that goes back for what it lacks
+    assert values(counters)[row] == 4
+    assert values(counters)["tickcast_bot_ticks_total", "mean"] == 4
+
+
 def test_a_report_reaches_the_counters(counters: Counters) -> None:
     bots = Bots(counters)
     report = parse_report(
@@ -51,8 +67,8 @@ def test_a_report_reaches_the_counters(counters: Counters) -> None:
             "latency": {"wire": latency(100), "total": latency(1000, 2000), "handler": latency(5)},
         }
     )
-    bots.put(report, 1)
-    bots.put(report, 2)
+    bots.put(report, 1, EPOCH)
+    bots.put(report, 2, EPOCH)
     rows = values(counters)
     assert rows["tickcast_bot_ticks_total", "mean"] == 20
     assert rows["tickcast_gaps_total", "mean", "slow"] == 2
@@ -76,15 +92,15 @@ def test_a_report_reaches_the_counters(counters: Counters) -> None:
 
 
 def test_a_restarted_control_counts_on(counters: Counters) -> None:
-    Bots(counters).put(parse_report({**GOOD, "ticks": 10}), 1)
+    Bots(counters).put(parse_report({**GOOD, "ticks": 10}), 1, EPOCH)
     again = Bots(counters)
-    again.put(parse_report({**GOOD, "ticks": 5}), 2)
+    again.put(parse_report({**GOOD, "ticks": 5}), 2, EPOCH)
     assert again.answer()[0]["ticks"] == 15
 
 
 def test_a_bot_without_latency_has_no_quantiles(counters: Counters) -> None:
     bots = Bots(counters)
-    bots.put(parse_report(GOOD), 1)
+    bots.put(parse_report(GOOD), 1, EPOCH)
     assert bots.answer()[0]["latency_ns"] is None
 
 
@@ -135,9 +151,9 @@ def test_names_become_labels(name: str) -> None:
 def test_causes_of_a_bot_are_bounded_over_time(counters: Counters) -> None:
     bots = Bots(counters)
     for letter in "abcdefgh":
-        bots.put(parse_report({**GOOD, "ticks": 1, "lost": {letter: 1}}), 1)
+        bots.put(parse_report({**GOOD, "ticks": 1, "lost": {letter: 1}}), 1, EPOCH)
     with pytest.raises(ControlError, match="too many causes"):
-        bots.put(parse_report({**GOOD, "ticks": 1, "lost": {"i": 1}}), 1)
+        bots.put(parse_report({**GOOD, "ticks": 1, "lost": {"i": 1}}), 1, EPOCH)
     assert values(counters)["tickcast_bot_ticks_total", "mean"] == 8, "a refused report counts in no part"
 
 
@@ -146,10 +162,10 @@ def test_bots_are_bounded_and_the_silent_give_way(counters: Counters, monkeypatc
     monkeypatch.setattr(stats, "BOTS_MAX", room)
     bots = Bots(counters)
     for number in range(room):
-        bots.put(parse_report({**GOOD, "name": f"b{number}", "ticks": 1, "lost": {"slow": 1}}), number)
+        bots.put(parse_report({**GOOD, "name": f"b{number}", "ticks": 1, "lost": {"slow": 1}}), number, EPOCH)
     with pytest.raises(ControlError, match="no room for another bot"):
-        bots.put(parse_report({**GOOD, "name": "late"}), SILENT_NS - 1)
-    bots.put(parse_report({**GOOD, "name": "late", "ticks": 3, "lost": {"slow": 1}}), SILENT_NS)
+        bots.put(parse_report({**GOOD, "name": "late"}), SILENT_NS - 1, EPOCH)
+    bots.put(parse_report({**GOOD, "name": "late", "ticks": 3, "lost": {"slow": 1}}), SILENT_NS, EPOCH)
     assert len(bots) == room
     rows = values(counters)
     assert ("tickcast_bot_ticks_total", "b0") not in rows
@@ -161,8 +177,8 @@ def test_bots_are_bounded_and_the_silent_give_way(counters: Counters, monkeypatc
 
 def test_one_name_over_two_transports_shares_its_counts(counters: Counters) -> None:
     bots = Bots(counters)
-    bots.put(parse_report({**GOOD, "ticks": 1}), 1)
-    bots.put(parse_report({**GOOD, "ticks": 2, "transport": "tcp"}), 1)
+    bots.put(parse_report({**GOOD, "ticks": 1}), 1, EPOCH)
+    bots.put(parse_report({**GOOD, "ticks": 2, "transport": "tcp"}), 1, EPOCH)
     assert len(bots) == 2
     assert values(counters)["tickcast_bot_ticks_total", "mean"] == 3
 
@@ -184,8 +200,8 @@ def test_what_holds_a_bot_up_is_counted_and_its_clock_shown(counters: Counters) 
         "uncertainty_ns": 40,
         "metrics": "10.0.0.7:9465",
     }
-    bots.put(parse_report(report), 1)
-    bots.put(parse_report(report), 2)
+    bots.put(parse_report(report), 1, EPOCH)
+    bots.put(parse_report(report), 2, EPOCH)
     rows = values(counters)
     assert rows["tickcast_bot_pause_seconds_total", "mean", "gil"] == 14
     assert rows["tickcast_bot_context_switches_total", "mean", "involuntary"] == 2
@@ -199,8 +215,8 @@ def test_bots_that_have_the_same_ticks_are_compared(counters: Counters) -> None:
     bots = Bots(counters)
     for name, had_ns in (("mean", 100), ("late", 900)):
         samples = {"epoch": 3, "samples": [[64, had_ns]], "offset_ns": 0, "uncertainty_ns": 0}
-        bots.put(parse_report({**GOOD, "name": name, **samples}), 0)
-    bots.put(parse_report(GOOD), SETTLE_NS)
+        bots.put(parse_report({**GOOD, "name": name, **samples}), 0, EPOCH)
+    bots.put(parse_report(GOOD), SETTLE_NS, EPOCH)
     rows = values(counters)
     assert rows["tickcast_bot_skew_seconds", "mean"] == 0
     assert rows["tickcast_bot_skew_seconds", "late"] == 800
@@ -211,8 +227,8 @@ def test_a_bot_that_gives_way_leaves_no_row(counters: Counters, monkeypatch: pyt
     monkeypatch.setattr(stats, "BOTS_MAX", 1)
     bots = Bots(counters)
     full = {"gaps": {"slow": 1}, "pauses": {"gc": 5}, "faults": {"minor": 9}, "metrics": "h:1", "offset_ns": 1}
-    bots.put(parse_report({**GOOD, **full, "uncertainty_ns": 1, "switches": {"voluntary": 2}}), 1)
-    bots.put(parse_report({**GOOD, "name": "next"}), SILENT_NS + 2)
+    bots.put(parse_report({**GOOD, **full, "uncertainty_ns": 1, "switches": {"voluntary": 2}}), 1, EPOCH)
+    bots.put(parse_report({**GOOD, "name": "next"}), SILENT_NS + 2, EPOCH)
     assert not [row for row in values(counters) if "mean" in row]
 
 
