@@ -47,9 +47,9 @@ def test_over_bad_cables_nothing_is_missing_and_nothing_comes_twice(far: Far) ->
         got = each.collected
         assert got.ticks == truth  # each tick once, in its topic's order, as it was
         assert got.gaps == []
-    # All links together: how many datagrams there are is for the sender to say, who batches when it is late.
-    figures = [link.close() for link in links]
-    assert sum(each[how] for each in figures for how in ("dropped", "doubled", "swapped")) > 0
+    for link in links:
+        figures = link.close()
+        assert min(figures["dropped"], figures["doubled"], figures["swapped"]) > 0
 
 
 def test_a_publisher_that_dies_goes_on_where_it_was_and_is_counted(far: Far) -> None:

@@ -32,9 +32,10 @@ def far() -> Iterator[Far]:
 def test_over_bad_cables_nothing_is_missing_and_nothing_comes_twice(far: Far) -> None:
     links = [far.net.worsen(number, seed=number) for number in range(2)]
     ticks = 10_000
-    far.feed(source__sim__rate=5000, source__sim__ticks=ticks)
+    # The ticks come when the cables are bad: on a busy machine they would all have gone before.
+    far.feed(feed__wait_bots=2, source__sim__rate=5000, source__sim__ticks=ticks)
     for link in links:
-        link.treat(drop=0.03, double=0.03, swap=0.03)
+        link.treat(drop=0.01, double=0.01, swap=0.01)
     bots = [far.bot(number, "mold", "--start", "begin") for number in range(2)]
     for each in bots:
         each.reaches(ticks)
@@ -43,9 +44,9 @@ def test_over_bad_cables_nothing_is_missing_and_nothing_comes_twice(far: Far) ->
         got = each.collected
         assert got.ticks == truth  # each tick once, in its topic's order, as it was
         assert got.gaps == []
-    # All links together: how many datagrams there are is for the sender to say, who batches when it is late.
-    figures = [link.close() for link in links]
-    assert sum(each[how] for each in figures for how in ("dropped", "doubled", "swapped")) > 0
+    for link in links:
+        figures = link.close()
+        assert min(figures["dropped"], figures["doubled"], figures["swapped"]) > 0
 
 
 def test_auto_takes_it_where_it_comes_through(far: Far) -> None:
