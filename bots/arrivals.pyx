@@ -9,6 +9,8 @@
 step() never needs the GIL and raises nothing. Everything that needs Python (a new topic, a hole, a link that closed)
 comes out of it as a code, waits in `pending` until event() has dealt with it, and only then does the stream go on.
 One thread uses it; stop() alone may come from another. How records leave it is bots/delivery.pyx.
+
+Over 500 lines, for a step, an event and another link work on one state.
 """
 
 import sys

@@ -99,6 +99,6 @@ cdef class MoldLink(FrameLink):
     cdef bint _track(self) noexcept nogil
     cdef void _tend(self, uint64_t now) noexcept nogil
     cdef bint _holes(self) noexcept nogil
-    cdef uint32_t _ears(self) noexcept nogil
+    cdef uint32_t _ears(self, bint holes) noexcept nogil
     cdef void _drop_early(self) noexcept nogil
     cdef void _prove(self, uint64_t deadline) noexcept nogil

@@ -47,6 +47,7 @@ from feed.wire.multicast cimport (
     tc_burst_length,
     tc_burst_receive,
     tc_burst_stamp,
+    tc_send,
     tc_wait,
 )
 from feed.wire.records cimport TC_SCHEMA_NONE
@@ -59,11 +60,6 @@ from feed.wire.groups import open_receiver, parse_mold
 
 cdef extern from "<poll.h>" nogil:
     short POLLIN
-
-cdef extern from "<sys/socket.h>" nogil:
-    int MSG_DONTWAIT
-    int MSG_NOSIGNAL
-    ssize_t send(int fd, const void* data, size_t n, int flags)
 
 cdef enum:
     SEQ = 16                    # offset in a frame's header
@@ -363,12 +359,13 @@ cdef class MoldLink(FrameLink):
     cdef bint _receive(self) noexcept nogil:
         """Take what is there from the next socket that has something."""
         cdef uint32_t k
-        cdef uint32_t open = self._ears()
-        if self._holes():
+        cdef bint holes = self._holes()
+        cdef uint32_t ears = self._ears(holes)
+        if holes:
             self._tend(mono_ns())
-        for k in range(open):
+        for k in range(ears):
             self.inlet = &self.inlets[self.inlet_at]
-            self.inlet_at = self.inlet_at + 1 if self.inlet_at + 1 < open else 0
+            self.inlet_at = self.inlet_at + 1 if self.inlet_at + 1 < ears else 0
             if self._came(tc_burst_receive(self.burst, self.inlet.fd)):
                 return True
         return False
@@ -459,10 +456,6 @@ cdef class MoldLink(FrameLink):
         shard.epoch = 0
         return True
 
-    cdef uint32_t _ears(self) noexcept nogil:
-        """How many inlets are to be listened to: that of the answers, the last, while something is asked for."""
-        return self.inlet_count - 1 if self.request_fd >= 0 and not self._holes() else self.inlet_count
-
     # --- what is missing --------------------------------------------------------------------------------------------
 
     cdef bint _holes(self) noexcept nogil:
@@ -495,25 +488,31 @@ cdef class MoldLink(FrameLink):
                     break
                 tc_mold_put_header(
                     self.request, arbiter.session, hole.first, <uint32_t>min(hole.end - hole.first, <uint64_t>ASKED_MAX))
-                if send(self.request_fd, self.request, TC_MOLD_HEADER, MSG_DONTWAIT | MSG_NOSIGNAL) == TC_MOLD_HEADER:
+                if tc_send(self.request_fd, self.request, TC_MOLD_HEADER, NULL) == 1:
                     self.requested += 1
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 
+    cdef uint32_t _ears(self, bint holes) noexcept nogil:
+        """How many inlets are to be listened to: that of the answers, the last, while something is asked for."""
+        return self.inlet_count - 1 if self.request_fd >= 0 and not holes else self.inlet_count
+
     cdef bint wait(self, uint64_t timeout_ns, bint spin) noexcept nogil:
         cdef uint64_t deadline
+        cdef bint holes = self._holes()
+        cdef uint32_t ears = self._ears(holes)
         if (
             self.pending or self.ripe or self.range_at < self.range_count or self.news_left
             or self.burst_at < self.burst_count
         ):
             return True
-        if self._holes():
+        if holes:
             timeout_ns = min(timeout_ns, LOOK_NS)
-        if self.inlet_count == 0 or not spin:
-            if self._ears() == 1 and timeout_ns >= MILLISECOND_NS:
-                self.inlet = &self.inlets[0]
-                return self._came(tc_burst_await(self.burst, self.inlet.fd, timeout_ns))
-            return tc_wait(self.fds, self._ears(), POLLIN, timeout_ns)
+        if not spin and ears == 1 and timeout_ns >= MILLISECOND_NS:
+            self.inlet = &self.inlets[0]
+            return self._came(tc_burst_await(self.burst, self.inlet.fd, timeout_ns))
+        if not spin or ears == 0:
+            return tc_wait(self.fds, ears, POLLIN, timeout_ns)
         deadline = mono_ns() + timeout_ns
         while not self._receive():
             if self.ripe:

@@ -41,7 +41,8 @@ cdef const char* DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 cdef class DatagramOutlet(Outlet):
     """`sockets` (descriptors, one a line) have interface, TTL and loopback set, are connected if there is but one shard,
-    and must outlive it; `groups`: for each line, for each shard, the group's four bytes and the port. `payload_bytes`: of a datagram at most; `batch`: messages in one.
+    and must outlive it; `groups`: for each line, for each shard, the group's four bytes and the port. `payload_bytes`: of a
+    datagram at most; `batch`: messages in one.
 
     Used by one thread. `network` counts messages that the network refused.
     """

@@ -19,7 +19,6 @@ cdef class Finder:
     cdef LogReader reader
     cdef int fd
     cdef tc_burst* requests
-    cdef tc_burst* answer
     cdef uint8_t* incoming
     cdef uint8_t outgoing[PACKET_ROOM]
     cdef uint32_t used, blocks, room, batch

@@ -29,15 +29,7 @@ from feed.wire.mold cimport (
     tc_mold_put_header,
     tc_mold_put_length,
 )
-from feed.wire.multicast cimport (
-    TC_BURST,
-    tc_burst_arm,
-    tc_burst_length,
-    tc_burst_put,
-    tc_burst_receive,
-    tc_burst_send,
-    tc_wait,
-)
+from feed.wire.multicast cimport TC_BURST, tc_burst_arm, tc_burst_length, tc_burst_receive, tc_send, tc_wait
 from feed.wire.records cimport tc_record_bytes, tc_schema_word
 
 from feed.errors import LogMissing, StoreError
@@ -81,9 +73,8 @@ cdef class Finder:
         self.batch = batch
         self.rate = rate
         self.requests = <tc_burst*>calloc(1, sizeof(tc_burst))
-        self.answer = <tc_burst*>calloc(1, sizeof(tc_burst))
         self.incoming = <uint8_t*>calloc(TC_BURST, REQUEST_ROOM)
-        if self.requests == NULL or self.answer == NULL or self.incoming == NULL:
+        if self.requests == NULL or self.incoming == NULL:
             raise MemoryError
         tc_burst_arm(self.requests, self.incoming, REQUEST_ROOM)
 
@@ -99,7 +90,6 @@ cdef class Finder:
 
     def __dealloc__(self):
         free(self.requests)
-        free(self.answer)
         free(self.incoming)
         free(self.shard_of)
 
@@ -275,8 +265,7 @@ cdef class Finder:
             return False
         self.tokens -= SECOND_NS
         tc_mold_put_header(self.outgoing, self.request.session, self.first, self.blocks)
-        tc_burst_put(self.answer, 0, self.outgoing, self.used, self.peer)
-        sent = tc_burst_send(self.answer, self.fd, 0, 1)
+        sent = tc_send(self.fd, self.outgoing, self.used, self.peer)
         if sent == 1:
             tc_counter_add(self._resent.slot, self.blocks)
             self.packets += 1

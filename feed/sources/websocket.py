@@ -63,7 +63,7 @@ _LOOKS = 4
 _CLOSING_S = 1.0
 
 _TURN_S_MAX = 0.2
-"""How long a turn of the loop may last while messages flow: to end one and begin another takes a tenth of a millisecond
+"""How long a turn of the loop may last while records flow: to end one and begin another takes a tenth of a millisecond
 or more, in which nothing is read."""
 
 
@@ -116,8 +116,6 @@ class WebsocketSource(ABC):
         self._until_landed = False
         self._parked = False
         self._alarm: asyncio.TimerHandle | None = None
-        self._flows = False
-        """Something has landed since the alarm was set."""
         self._hears = False
         self.waiting = False
         """Of a capture: never, as records go into the sink at once."""
@@ -221,7 +219,7 @@ class WebsocketSource(ABC):
         return 0
 
     def park(self, timeout_ns: int) -> None:
-        """Read what comes for `timeout_ns`, and longer while messages flow, which are sign of life enough. A park as
+        """Read what comes for `timeout_ns`, and longer while records flow, which are sign of life enough. A park as
         short as that of an agent which shares its thread ends once something has come: the others wait for it."""
         self._turn(timeout_ns / 1e9, until_landed=timeout_ns <= SHARED_PARK_NS)
         self._parked = True
@@ -271,9 +269,7 @@ class WebsocketSource(ABC):
         if self._failure is None:
             self._until_landed = until_landed
             if seconds:
-                self._flows = False
-                last = self._loop.time() + _TURN_S_MAX - seconds
-                self._alarm = self._loop.call_later(seconds, self._over, seconds, last)
+                self._end_in(seconds, self._loop.time() + _TURN_S_MAX - seconds)
             else:
                 self._loop.stop()
             self._loop.run_forever()
@@ -283,12 +279,15 @@ class WebsocketSource(ABC):
         if self._failure is not None:
             raise self._failure
 
-    def _over(self, seconds: float, last: float) -> None:
-        """A turn's time is over; while messages flow there are more of the kind, the last one at `last`."""
+    def _end_in(self, seconds: float, last: float) -> None:
+        """End this turn in so many seconds; while records flow it goes on for as long again, begun before `last`."""
         assert self._loop is not None
-        if self._flows and self._loop.time() < last:
-            self._flows = False
-            self._alarm = self._loop.call_later(seconds, self._over, seconds, last)
+        self._alarm = self._loop.call_later(seconds, self._over, seconds, last, self._records.done)
+
+    def _over(self, seconds: float, last: float, done: int) -> None:
+        assert self._loop is not None
+        if self._records.done != done and self._loop.time() < last:
+            self._end_in(seconds, last)
         else:
             self._loop.stop()
 
@@ -298,7 +297,6 @@ class WebsocketSource(ABC):
     def landed(self) -> None:
         """All of a read, or of anything else that happened, is in the sink."""
         self._records.flush()
-        self._flows = True
         if self._until_landed and self._loop is not None:
             self._until_landed = False
             self._loop.stop()

@@ -43,14 +43,18 @@ static inline void tc_burst_put(tc_burst* burst, int i, uint8_t* bytes, size_t n
     burst->messages[i].msg_hdr.msg_namelen = to ? sizeof *to : 0;
 }
 
+/* Send one datagram, where to as in tc_burst_put; 1, or -errno. Never waits. */
+static inline int tc_send(int fd, const uint8_t* bytes, size_t n, const struct sockaddr_in* to) {
+    const struct sockaddr* address = (const struct sockaddr*)to;
+    return sendto(fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL, address, to ? sizeof *to : 0) < 0 ? -errno : 1;
+}
+
 /* Send messages `from` to below `to`; how many went, or -errno. Never waits. One alone takes the shorter way. */
 static inline int tc_burst_send(tc_burst* burst, int fd, int from, int to) {
     const struct msghdr* first = &burst->messages[from].msg_hdr;
-    int flags = MSG_DONTWAIT | MSG_NOSIGNAL, n;
-    if (to - from == 1)
-        n = sendto(fd, first->msg_iov->iov_base, first->msg_iov->iov_len, flags, first->msg_name, first->msg_namelen) < 0 ? -1 : 1;
-    else
-        n = sendmmsg(fd, burst->messages + from, (unsigned)(to - from), flags);
+    int n;
+    if (to - from == 1) return tc_send(fd, first->msg_iov->iov_base, first->msg_iov->iov_len, first->msg_name);
+    n = sendmmsg(fd, burst->messages + from, (unsigned)(to - from), MSG_DONTWAIT | MSG_NOSIGNAL);
     return n < 0 ? -errno : n;
 }
 

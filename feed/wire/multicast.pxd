@@ -12,6 +12,7 @@ cdef extern from "feed/wire/multicast.h" nogil:
     ctypedef struct tc_burst:
         sockaddr_in* peers
 
+    int tc_send(int fd, const uint8_t* data, size_t n, const sockaddr_in* to) noexcept
     void tc_burst_put(tc_burst* burst, int i, uint8_t* data, size_t n, const sockaddr_in* to) noexcept
     int tc_burst_send(tc_burst* burst, int fd, int first, int end) noexcept
     void tc_burst_arm(tc_burst* burst, uint8_t* at, size_t room) noexcept

@@ -42,7 +42,7 @@ class SteadyBinance(FakeBinance):
         super().__init__(markets(SYMBOLS), keep=False, per_s=0)
         self._each_ns = int(1e9 / rate)
         self._due_ns = 0
-        self._sent = np.zeros((int(rate * seconds) + 1, 2), dtype=np.int64)
+        self._sent = np.zeros((int(seconds * 1e9 / self._each_ns), 2), dtype=np.int64)
         self._count = 0
 
     @property
@@ -61,11 +61,11 @@ class SteadyBinance(FakeBinance):
                 self._count += 1
                 await session.send(text)
 
-    async def play(self, seconds: float) -> None:
+    async def play(self) -> None:
         set_timer_slack_ns(1)
         self._due_ns = now_ns()
         moving = list(self.markets.values())
-        for i in range(int(seconds * 1e9 / self._each_ns)):
+        for i in range(len(self._sent)):
             await self.move(moving[i % len(moving)])
             self._due_ns += self._each_ns
             sleep_until_ns(self._due_ns)
@@ -82,7 +82,7 @@ def play(pipe: Connection, rate: float, seconds: float) -> None:
         pipe.recv()
         gc.collect()
         gc.freeze()  # a collection that looks at all that there is would be the venue's lateness
-        asyncio.run_coroutine_threadsafe(venue.play(seconds), venue._loop).result()
+        asyncio.run_coroutine_threadsafe(venue.play(), venue._loop).result()
         pipe.send(venue.sent)
         pipe.recv()
 
