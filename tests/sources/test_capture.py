@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,8 +88,8 @@ def test_what_finds_no_room_is_counted_and_the_file_says_so(tmp_path: Path, coun
 
 def test_a_disk_that_fails_costs_messages_and_nothing_else(tmp_path: Path, counters: Counters) -> None:
     capture = Capture(tmp_path, "mine", SETTINGS, counters)
-    capture._file.close()
-    capture._file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115 - closed by the capture
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        os.dup2(full.fileno(), capture._file.fileno())  # under the other thread's hands, as a disk fills
     for i in range(10):
         capture.keep("a", b"x" * 100, i)
     capture.close()
