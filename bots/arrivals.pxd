@@ -43,7 +43,8 @@ cdef class Arrivals:
     cdef uint32_t at                # next record of the run
     cdef readonly bint dry          # nothing was waiting when something was last looked for
     cdef uint32_t ahead             # runs that were missing, to go out before the link is looked at again,
-    cdef uint32_t stride            # of so many
+    cdef uint32_t stride            # of so many;
+    cdef uint32_t lived             # runs that came live since they went out
     cdef bint strode                # they have gone out since there was a wait
     cdef bint mended                # the run came from recovery, not live
     cdef run_t parked               # the first run of a new epoch, while what was kept of the old one goes out

@@ -35,12 +35,13 @@ from bots.recovery import KEPT_BYTES
 
 IN_STREAM_ORDER = ("shm", "history")
 
-cdef uint64_t STRIDE_NS = 500_000           # longest sleep between two strides
+cdef uint64_t STRIDE_NS = 500_000           # longest sleep between two strides, but while live runs end each sleep
+cdef uint64_t LIVELY_NS = 5_000_000         # it is this: setting a nearer timer costs more than the stride
 cdef uint64_t MEND_NS = 100_000             # shortest sleep between two looks at what is asked for
 cdef uint64_t SLICE_NS = 100_000_000        # longest sleep between two looks at signals, the link's health and stop()
 
 cdef enum:
-    STRIDE = 16             # runs that were missing, between two looks at a link that has none,
+    STRIDE = 16             # runs that were missing, between two looks at a link that has none or after as many live ones,
     STRIDE_MAX = 4096       # growing to that while none comes;
     STRIDES_KEPT = 8        # and so much longer where it is what was kept: that came live, and only waited
     PASSED_OVER = 4096      # records of others between two looks at signals and the clock
@@ -351,9 +352,14 @@ cdef class Arrivals:
                 if gate == GATE_SHUT:
                     self.look_at = self.due_at = 0
                     return LINK_NONE
-            # What was missing and what comes live take turns: neither may hold up the other.
-            self.mended = self.recovery.ready and (not self.mended or self.ahead or gate == GATE_MEND)
+            # What was missing and what comes live take turns, for neither may hold up the other; what comes live has the first.
+            self.mended = self.recovery.ready and (
+                self.ahead or self.lived >= STRIDE or self.has_parked or gate == GATE_MEND
+            )
             if self.mended:
+                if self.lived >= STRIDE:
+                    self.ahead = STRIDE
+                self.lived = 0
                 if self.ahead:
                     self.ahead -= 1
                 what = self.recovery.give(&self.run, &self.verdict)
@@ -369,8 +375,6 @@ cdef class Arrivals:
             elif gate == GATE_MEND:
                 return LINK_NONE
             elif self.has_parked:
-                if self.recovery.ready:
-                    continue
                 self.has_parked = False
                 self.run = self.parked
                 self.order.judge(&self.run, &self.verdict)
@@ -378,6 +382,7 @@ cdef class Arrivals:
             else:
                 what = self.link.next(&self.run)
                 if what == LINK_RUN:
+                    self.lived += 1
                     if self.progress is not None:
                         self._begins()
                     self.order.judge(&self.run, &self.verdict)
@@ -649,7 +654,7 @@ cdef class Arrivals:
         self.look(now, True)
         rest = self.due_at - now if self.due_at > now else 0
         if strode:
-            rest = min(rest, STRIDE_NS)
+            rest = min(rest, LIVELY_NS if self.stride == STRIDE else STRIDE_NS)
         if self.stopped:
             return True
         if self.progress is not None and self.recovery.hold_count == 0:

@@ -33,7 +33,7 @@ cdef class Delivery(Arrivals):
     cdef PyObject* pool[SCHEMAS_ROOM][POOL] # OWNED
 
     cdef int _came_back(self) except -1
-    cdef Tick _next_tick(self, uint64_t deadline_ns)
+    cdef Tick _next_tick(self, timeout)
     cdef Tick _tick(self)
     cdef void _measure(self, Tick tick, uint64_t now) noexcept
     cdef void _measure_columns(self, columns_t* columns, uint64_t now) noexcept

@@ -90,14 +90,14 @@ cdef class Delivery(Arrivals):
         return self
 
     def __next__(self) -> Tick:
-        tick = self._next_tick(NEVER)
+        tick = self._next_tick(None)
         if tick is None:
             raise StopIteration
         return tick
 
     def recv(self, timeout: float | None = None) -> Tick | None:
         """The next tick; None after `timeout` seconds without one (None: no time-out) or after stop()."""
-        return self._next_tick(_deadline(timeout))
+        return self._next_tick(timeout)
 
     def poll(self) -> Tick | None:
         """The next tick if one is waiting; never waits."""
@@ -107,9 +107,9 @@ cdef class Delivery(Arrivals):
             self.ran_dry()
         return tick
 
-    cdef Tick _next_tick(self, uint64_t deadline_ns):
+    cdef Tick _next_tick(self, timeout):
         cdef int what
-        cdef uint64_t now
+        cdef uint64_t now, deadline = 0     # looked at the clock for only once nothing is there
         cdef Tick tick
         self._came_back()
         if self.share is not None:
@@ -127,13 +127,15 @@ cdef class Delivery(Arrivals):
                 return tick
             if self.stopped:
                 return None
+            if deadline == 0:
+                deadline = _deadline(timeout)
             if what == LINK_NONE:
-                if not self.idle(deadline_ns):
+                if not self.idle(deadline):
                     return None
             elif what == LINK_SKIPPED:
                 PyErr_CheckSignals()
                 self.look(wall_ns(), False)
-                if deadline_ns != NEVER and mono_ns() >= deadline_ns:
+                if deadline != NEVER and mono_ns() >= deadline:
                     return None
             else:
                 self.event(what)

@@ -76,8 +76,8 @@ __all__ = ["agent_names", "build", "run"]
 log = logging.getLogger("tickcast.feed")
 
 START_S = 10.0
-UNHURRIED, UNHURRIED_NICE = frozenset({"archive", "control", "monitor"}), 5
-"""Agents that give way to those which a tick passes through."""
+NICE = {"archive": 5, "control": 10, "monitor": 10}
+"""Agents that give way to those which a tick passes through, and by how much (nice(2))."""
 
 SLICE_NS = 100_000
 """Of those: they wake often and run briefly."""
@@ -218,8 +218,8 @@ def _turn(names: list[str], config: FeedConfig, counters: Counters, stop: Callab
         for gauge in beats:
             gauge.set(wall_ns)
 
-    if names[0] in UNHURRIED:
-        agent.lower_priority(UNHURRIED_NICE)
+    if names[0] in NICE:
+        agent.lower_priority(NICE[names[0]])
     else:
         scheduling.short_slice(SLICE_NS)
     if names == ["monitor"]:

@@ -5,6 +5,7 @@ measured, and not what brings the ticks.
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 from bots.ticks cimport Tick
 from feed.wire.frames cimport TC_FLAG_REPLAYED, TC_FLAG_SNAPSHOT
@@ -41,6 +42,7 @@ cdef class Taking:
     cdef public str watched
     cdef dict _numbers          # (schema, symbol) -> number
     cdef list _chunks
+    cdef list _reserved         # chunks that the kernel has given memory for
     cdef _Chunk _last
     cdef uint32_t _taken        # in the last chunk
 
@@ -49,6 +51,7 @@ cdef class Taking:
         self.watched = ""
         self._numbers = {}
         self._chunks = []
+        self._reserved = []
         self._taken = CHUNK
 
     def take(self, recv, until_ns: int) -> Tick | None:
@@ -81,7 +84,7 @@ cdef class Taking:
             news = True
         number = found
         if self._taken == CHUNK:
-            self._last = _Chunk()
+            self._last = self._reserved.pop() if self._reserved else _Chunk()
             self._chunks.append(self._last)
             self._taken = 0
         words = self._last.words + <size_t>self._taken * WORDS
@@ -92,6 +95,14 @@ cdef class Taking:
         words[4] = tick.ts_bot
         self._taken += 1
         return news or (self.watched and not repeated and tick.topic == self.watched)
+
+    def reserve(self, ticks: int) -> None:
+        """The next `ticks` are noted in memory that is there: a page that is touched first costs as much as several ticks."""
+        cdef _Chunk chunk
+        while len(self._reserved) * CHUNK < ticks:
+            chunk = _Chunk()
+            memset(chunk.words, 0xFF, CHUNK * WORDS * sizeof(uint64_t))
+            self._reserved.append(chunk)
 
     def write(self, file) -> None:
         """As Taken.read() wants it."""
