@@ -12,7 +12,7 @@ import pytest
 
 from feed import config
 from feed.config import FeedConfig
-from feed.control import Control
+from feed.control import Control, replay
 from feed.log.writer import LogWriter
 from feed.metrics.counters import Counters
 from tests.control.asking import Asker
@@ -73,7 +73,13 @@ def root() -> Iterator[Path]:
 
 
 @pytest.fixture
-def serve(root: Path) -> Iterator[Callable[..., Served]]:
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No search runs out of time: a thread that stands still for 3 ms would leave less in an answer."""
+    monkeypatch.setattr(replay, "WITHIN_NS", 60_000_000_000)
+
+
+@pytest.fixture
+def serve(root: Path, unhurried: None) -> Iterator[Callable[..., Served]]:
     """Makes a `Served` with settings; all are closed afterwards."""
     made: list[Served] = []
 

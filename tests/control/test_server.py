@@ -35,7 +35,7 @@ WAIT_MS = 20_000
 
 
 @pytest.fixture
-def settings_(tmp_path: Path) -> FeedConfig:
+def settings_(tmp_path: Path, unhurried: None) -> FeedConfig:
     loaded = config.load(None, {"TICKCAST_LOG_ROOT": str(tmp_path)}, ["control.endpoint=tcp://127.0.0.1:0"])
     loaded.directory.mkdir()
     return loaded
@@ -343,13 +343,16 @@ def test_questions_are_answered_before_work_that_came_first(
 
 
 def test_a_bot_that_asks_again_is_told_that_the_first_is_dropped(
-    writer: LogWriter, control: Control, connect: Connect
+    writer: LogWriter, control: Control, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(writer, 10)
     one, other = connect(), connect()
     for number in (1, 2, 3):
         one.send(orjson.dumps({"id": number, "request": "replay", "patterns": ["*"]}))
     other.send(orjson.dumps({"id": 4, "request": "replay", "patterns": ["*"]}))
+    with monkeypatch.context() as idle:  # until all have come: what is done already is not replaced
+        idle.setattr(Work, "do", lambda *_: 0)
+        turn(control, lambda: control.refused == 2 and len(control._work) == 2)
     turn(control, lambda: control.served == 2)
     answers = [orjson.loads(one.recv_multipart()[0]) for _ in range(3)]
     assert [(each["id"], each.get("refused")) for each in answers] == [(1, "replaced"), (2, "replaced"), (3, None)]

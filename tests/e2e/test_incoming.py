@@ -80,7 +80,7 @@ def test_ticks_are_held_against_rules_consolidated_kept_and_played_again(tmp_pat
     (kept,) = (tmp_path / "kept").iterdir()
     with processes.stage() as stage:
         stage.up(stage.feed("replay", kept, "--set", "feed.linger=true", "--speed", "max"))
-        wait_for(lambda: len(stage.log()) >= 2, "the capture")
+        wait_for(lambda: len(stage.log().get("quote.BTC-USD.COINBASE", [])) >= 3, "the capture")  # its last tick
         again = {name: [record for *_, record in ticks] for name, ticks in stage.log().items()}
         assert again["quote.BTC-USD.KRAKEN"] == pushed["quote.BTC-USD.KRAKEN"]
         coinbase = again["quote.BTC-USD.COINBASE"]

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from bots import StatusAction
@@ -14,6 +15,7 @@ from bots.testing import Fact, LocalFeed, feed
 from feed.errors import ConfigError, StaleData
 from feed.store.reader import StoreReader
 from feed.wire.frames import FLAG_CONFLATED, FLAG_REPLAYED, FLAG_SNAPSHOT
+from feed.wire.records import BY_WORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,9 @@ __all__ = ["feed"]
 TRANSPORTS = ("shm", "ipc", "tcp")
 LONG_S = 0.3
 """Longer than a bot may wait for a tick that the test made come late."""
+
+LATE_S = 2.0
+"""Older than any tick is that comes at once, however busy the machine."""
 
 
 @pytest.fixture
@@ -130,8 +135,7 @@ def test_a_lost_state_is_replaced_by_a_newer_one_or_asked_for(feed: LocalFeed, t
     (newest,) = feed.take(sub)
     assert (newest.topic_seq, newest.folded, newest.flags) == (5, 3, FLAG_CONFLATED)
     feed.lose(2)
-    for _ in range(2):
-        feed.publish("quote", "AAPL")
+    feed.publish_records("quote", "AAPL", np.zeros(2, BY_WORD["quote"].dtype))  # no news tells of the first alone
     (last,) = feed.take(sub)  # nothing follows: the news of the numbering tells, and the last one is asked for
     assert (last.topic_seq, last.folded, last.flags) == (7, 1, FLAG_CONFLATED | FLAG_REPLAYED)
     assert feed.gaps(sub) == []
@@ -139,26 +143,26 @@ def test_a_lost_state_is_replaced_by_a_newer_one_or_asked_for(feed: LocalFeed, t
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_who_must_not_trade_on_stale_data_is_stopped(feed: LocalFeed, transport: str) -> None:
-    sub = feed.subscriber("AAPL", transport=transport, slow={"trade": "stop"}, behind=0.05)
+    sub = feed.subscriber("AAPL", transport=transport, slow={"trade": "stop"}, behind=LATE_S)
     feed.publish("trade", "AAPL")
     assert feed.take(sub)[0].topic_seq == 1
     feed.publish("trade", "AAPL")
     feed.wait_idle()
-    time.sleep(0.1)
+    time.sleep(LATE_S)
     with pytest.raises(StaleData, match=r"trade\.AAPL is"):
-        sub.recv(5)
+        sub.recv(20)
 
 
 @pytest.mark.parametrize("transport", ["ipc", "tcp"])
 def test_who_must_have_all_is_stopped_by_a_loss(feed: LocalFeed, transport: str) -> None:
-    sub = feed.subscriber("AAPL", transport=transport, slow="stop", behind=5)
+    sub = feed.subscriber("AAPL", transport=transport, slow="stop", behind=20)
     feed.publish("trade", "AAPL")
     feed.take(sub)
     feed.lose(1)
     feed.publish("trade", "AAPL")
     feed.publish("trade", "AAPL")
     with pytest.raises(StaleData, match=r"2 to 2 of trade\.AAPL did not come"):
-        sub.recv(5)
+        sub.recv(20)
     assert [(gap.first, gap.last) for gap in feed.gaps(sub)] == [(2, 2)]
 
 
@@ -186,15 +190,16 @@ def test_batches_of_a_durable_bot_are_done_when_it_comes_for_more(feed: LocalFee
     for _ in range(5):
         feed.publish("trade", "AAPL")
     feed.wait_idle()
-    first = sub.recv_many(2, 5.0)
-    second = sub.recv_many(2, 5.0)  # with this it is done with the first, and not with this
+    first = sub.recv_many(2, 20.0)
+    second = sub.recv_many(2, 20.0)  # with this it is done with the first, and not with this
     assert first is not None
     assert second is not None
     feed.stop(sub)
     again = feed.subscriber("AAPL", ["trade"], transport=transport, durable="me")
-    ticks = feed.take(again, 3)
-    assert [tick.topic_seq for tick in ticks] == [3, 4, 5]
-    assert [bool(tick.flags & FLAG_REPLAYED) for tick in ticks[:2]] == [True, True]
+    due = list(range(1, 6))[len(first) :]  # over a socket there may have been one of the two by then
+    ticks = feed.take(again, len(due))
+    assert [tick.topic_seq for tick in ticks] == due
+    assert [bool(tick.flags & FLAG_REPLAYED) for tick in ticks[: len(second)]] == [True] * len(second)
 
 
 @pytest.mark.parametrize("group", [None, "all"])
@@ -251,10 +256,10 @@ def test_a_bot_can_read_its_lag(feed: LocalFeed, transport: str) -> None:
     feed.wait_idle()
     time.sleep(LONG_S)
     for _ in range(10):
-        assert sub.recv(1) is not None
+        assert sub.recv(20) is not None
     assert sub.stats()["lag_ticks"] >= (40 if transport == "shm" else 0)
     time.sleep(0.1)
-    assert sub.recv(1) is not None
+    assert sub.recv(20) is not None
     assert sub.stats()["lag_ns"] > LONG_S * 1e9 / 2
     feed.take(sub, 39)
     assert sub.recv(0.2) is None

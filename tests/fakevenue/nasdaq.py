@@ -83,6 +83,7 @@ class SoupServer:
         self._listening = socket.create_server(("127.0.0.1", self.port))
         self.port = self._listening.getsockname()[1]
         self._closing = threading.Event()
+        self._changing = threading.Lock()
         self._open: set[socket.socket] = set()
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
@@ -93,7 +94,14 @@ class SoupServer:
 
     def next_session(self, session: str, messages: Sequence[bytes]) -> None:
         """From here on there is another session; who is connected is cut off."""
-        self.session, self.messages = session, messages
+        with self._changing:
+            self.session, self.messages = session, messages
+        self.cut()
+
+    def go_on(self, messages: Sequence[bytes], forgotten: int) -> None:
+        """From here on it has these messages but the first `forgotten`; who is connected is cut off without them."""
+        with self._changing:
+            self.messages, self.forgotten = messages, forgotten
         self.cut()
 
     def cut(self) -> None:
@@ -135,34 +143,34 @@ class SoupServer:
         user, password = content[:6].strip().decode(), content[6:16].strip().decode()
         session, sequence = content[16:26].strip().decode(), int(content[26:46])
         self.logins.append((session, sequence))
+        with self._changing:
+            current, messages, forgotten = self.session, self.messages, self.forgotten
         refusal = self.refusals.pop(0) if self.refusals else ""
         if kind != b"L" or (user, password) != (self.user, self.password):
             refusal = "A"
-        elif session not in ("", self.session):
+        elif session not in ("", current):
             refusal = refusal or "S"
         if refusal:
             client.sendall(_packet(b"J", refusal.encode()))
             return
-        last = len(self.messages) + 1
-        first = min(max(sequence or last, self.forgotten + 1), last)
-        client.sendall(_packet(b"A", f"{self.session:>10}{first:>20}".encode()) + self.noise)
-        current = self.session
+        last = len(messages) + 1
+        first = min(max(sequence or last, forgotten + 1), last)
+        client.sendall(_packet(b"A", f"{current:>10}{first:>20}".encode()) + self.noise)
         client.setblocking(False)
         began, n = time.monotonic(), first
         said = time.monotonic()
         while not self._closing.is_set() and self.session == current:
             self._hear(client)
-            due = len(self.messages) + 1 if not self.rate else first + int(self.rate * (time.monotonic() - began))
-            due = min(due, len(self.messages) + 1)
+            due = last if not self.rate else min(first + int(self.rate * (time.monotonic() - began)), last)
             stop = min((cut for cut in self.cuts if n <= cut < due), default=0)
             upto = stop + 1 if stop else due
             if upto > n:
-                _send(client, b"".join(_packet(b"S", each) for each in self.messages[n - 1 : upto - 1]))
+                _send(client, b"".join(_packet(b"S", each) for each in messages[n - 1 : upto - 1]))
                 n, said = upto, time.monotonic()
             if stop:
                 self.cuts.remove(stop)
                 return
-            if self.ends and n == len(self.messages) + 1:
+            if self.ends and n == last:
                 _send(client, _packet(b"Z"))
                 return
             if time.monotonic() - said > HEARTBEAT_S and not self.silent:

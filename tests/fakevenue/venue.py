@@ -126,6 +126,10 @@ class FakeVenue(ABC):
     def go_on(self) -> None:
         self._moving.set()
 
+    def cut(self) -> None:
+        """Every connection, now."""
+        self._loop.call_soon_threadsafe(self._cut)
+
     def call(self, work: Any) -> Any:
         """Run a coroutine in the venue's thread; gives what it gives."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
@@ -182,6 +186,10 @@ class FakeVenue(ABC):
                     session.stalled = True
                     self._loop.call_later(STALL_S, session.cut)
 
+    def _cut(self) -> None:
+        for session in list(self.sessions):
+            session.cut()
+
     def _refused(self) -> web.Response | None:
         if self._loop.time() >= self._refuse_until:
             return None
@@ -235,8 +243,7 @@ class FakeVenue(ABC):
         self._ready.set()
         self._loop.run_forever()
         moving.cancel()
-        for session in list(self.sessions):
-            session.cut()
+        self._cut()
         self._loop.run_until_complete(asyncio.wait([moving]))
         self._loop.run_until_complete(runner.cleanup())
         if left := asyncio.all_tasks(self._loop):  # those that stall

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,7 @@ class LiveFeed:
         self.publisher: Publisher | None = None
         self.endpoint = ""
         self._topic_seqs: dict[str, int] = {}
+        self._sending = threading.Lock()
         self._rng = np.random.default_rng(7)
         self._subscribers: list[Subscriber] = []
         self._publishers = 0
@@ -119,12 +121,13 @@ class LiveFeed:
 
     def send(self, *topics: str) -> None:
         """A record of random bytes on each topic ("quote.AAPL"), told to readers one by one."""
-        for topic in topics:
-            schema, _, symbol = topic.partition(".")
-            record = self._rng.bytes(BY_WORD[schema].record_bytes)
-            seq = self.writer.publish(self.writer.topic(schema, symbol), record)
-            self._topic_seqs[topic] = self._topic_seqs.get(topic, 0) + 1
-            self.sent.append((topic, seq, self._topic_seqs[topic], record))
+        with self._sending:  # a bot that is given a tick may send before the thread that sent it has noted it
+            for topic in topics:
+                schema, _, symbol = topic.partition(".")
+                record = self._rng.bytes(BY_WORD[schema].record_bytes)
+                seq = self.writer.publish(self.writer.topic(schema, symbol), record)
+                self._topic_seqs[topic] = self._topic_seqs.get(topic, 0) + 1
+                self.sent.append((topic, seq, self._topic_seqs[topic], record))
 
     def settle(self) -> None:
         """Until the publisher has sent what there is."""

@@ -13,6 +13,8 @@ from feed.wire import mold
 from feed.wire.groups import open_receiver, open_sender
 
 BUFFER_BYTES = 8 << 20
+PATIENCE_S = 20.0
+"""How long a receiver bears silence before it gives up: it bounds a hang, it is no requirement."""
 
 
 @dataclass
@@ -88,7 +90,7 @@ class Relay:
 
 
 def plain_receiver(line: Line) -> socket.socket:
-    """What any MoldUDP64 program would open; gives up after 2 s of silence."""
+    """What any MoldUDP64 program would open."""
     receiving = open_receiver(line, 0, buffer_bytes=BUFFER_BYTES)
-    receiving.settimeout(2.0)
+    receiving.settimeout(PATIENCE_S)
     return receiving

@@ -18,6 +18,7 @@ from feed import config
 from feed.errors import CallerError, LogBusy, LogSpace
 from feed.log import lifetime
 from feed.log.lifetime import discard, require_free
+from feed.log.observer import LogObserver
 from feed.log.place import DEFAULT_ROOT
 from feed.log.reader import LogReader
 from feed.log.writer import LogWriter
@@ -199,6 +200,9 @@ def test_killed_at_any_instant_the_next_writer_continues_every_number(place: Pat
         writer = subprocess.Popen([sys.executable, "-c", WRITE_FOR_EVER, str(place)], stdout=subprocess.PIPE)
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"open\n"
+        observer = LogObserver(place)
+        while observer.next_seq <= max(last, 1):  # it may have stood still since it said so
+            time.sleep(0.0005)
         time.sleep(chance.random() * 0.03)
         writer.send_signal(signal.SIGKILL)
         writer.wait()

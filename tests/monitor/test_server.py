@@ -113,7 +113,8 @@ def test_it_looks_again_each_second(fake_feed: FakeFeed) -> None:
             while "tickcast_ticks_total{" not in (await asyncio.to_thread(get, f"{monitor.url}/metrics"))[2]:
                 await asyncio.sleep(0.05)
             found = json.loads((await asyncio.to_thread(get, f"{monitor.url}/api/recent"))[2])
-            assert found["stages"]["total"]["tcp"]["count"][-1] == 7
+            counts = found["stages"]["total"]["tcp"]["count"]
+            assert [n for n in counts if n] == [7], "one look had them, whether or not there was another since"
             assert found["now"]["windows"]["10s"][-1]["count"] == 7
 
     asyncio.run(body())

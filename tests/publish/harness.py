@@ -124,6 +124,17 @@ class Feed:
         records = rng.integers(0, 256, size=len(topic_ids) * record_bytes, dtype=np.uint8)
         self.writer.publish_batch(np.array(topic_ids, dtype=np.uint32), records, record_bytes)
 
+    def unheard(self, publisher: ZmqPublisher, topic_id: int) -> None:
+        """The duty loop, until the publisher knows that nobody listens to a topic any more."""
+
+        def passed_over() -> bool:
+            before = self.handed_over(publisher)
+            self.write([topic_id])
+            self.turn(publisher, publisher.drain)
+            return self.handed_over(publisher) == before
+
+        self.turn(publisher, passed_over)
+
     def stall(self, publisher: ZmqPublisher, chunk: int = 500) -> int:
         """Write records of topic 0 until a subscriber that takes nothing stops the publisher; how many."""
         written = 0
@@ -134,7 +145,9 @@ class Feed:
             before = self.handed_over(publisher)
             self.rest(publisher, 0.05)
             if not publisher.drain() and self.handed_over(publisher) == before:
-                return written
+                self.rest(publisher, 1.0)  # it may be a thread of libzmq that was stopped
+                if not publisher.drain() and self.handed_over(publisher) == before:
+                    return written
 
     def handed_over(self, publisher: ZmqPublisher) -> int:
         """Records, on either endpoint."""

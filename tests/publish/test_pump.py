@@ -169,7 +169,7 @@ def test_the_last_to_leave_turns_the_light_off(feed: Feed) -> None:
     two = feed.subscriber(publisher, b"quote.", b"quote.S1|")
     one.socket.unsubscribe(b"quote.S0|")
     two.socket.close()
-    feed.rest(publisher)
+    feed.unheard(publisher, 0)
     before = publisher.pump.frames
     feed.write([0] * 10)
     feed.turn(publisher, publisher.drain)
@@ -188,7 +188,7 @@ def test_prefixes_overlap(feed: Feed) -> None:
     for gone, heard in ((None, {0, 1, 2}), (b"quote.", {0, 1}), (b"quote.ES", {0}), (b"quote.ESU4|", set())):
         if gone:
             subscriber.socket.unsubscribe(gone)
-            feed.rest(publisher)
+            feed.unheard(publisher, len(heard))
         subscriber.take()
         subscriber.forget()
         before = publisher.pump.frames

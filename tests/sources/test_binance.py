@@ -116,11 +116,11 @@ MARKETS = pytest.mark.parametrize("trying", [({"market": "spot"}, {}), ({"market
 @MARKETS
 def test_quotes_trades_and_books_of_a_good_day(trying: Trying) -> None:
     trying.turned.turn(trying.all_is_there)
+    trying.turned.turn(lambda: all(len(trying.turned.of("trade", topic)) > 5 for topic in trying.topics()))
     trying.settle()
     assert trying.check() == 0
     assert trying.turned.counted() == {}
     for topic in trying.topics():
-        assert len(trying.turned.of("trade", topic)) > 5
         (definition,) = trying.turned.of("definition", topic)
         assert (definition["min_price_increment"], definition["unit_of_measure_qty"]) == (10_000_000, 10_000)
     book = trying.turned.of("book", next(iter(trying.topics())))[-1]
@@ -165,10 +165,10 @@ def test_a_venue_that_says_nothing_more_is_left_for_a_new_connection(trying: Try
     trying.check()
 
 
-@pytest.mark.parametrize("trying", [({"per_s": 0}, {"stale_after": "200ms", "schemas": ["book"]})], indirect=True)
+@pytest.mark.parametrize("trying", [({"per_s": 0}, {"stale_after": "1s", "schemas": ["book"]})], indirect=True)
 def test_a_quiet_market_is_no_dead_line(trying: Trying) -> None:
     trying.turned.turn(trying.all_is_there)
-    trying.turned.turn_for(1.0)
+    trying.turned.turn_for(3.0)
     assert trying.turned.counted() == {}
 
 
@@ -193,11 +193,14 @@ def test_quotes_and_trades_need_no_snapshot(trying: Trying) -> None:
 
 
 def test_a_venue_that_refuses_is_asked_again_when_it_says(trying: Trying) -> None:
-    trying.venue.misbehave("refuse")
+    def refused() -> bool:
+        trying.venue.misbehave("refuse")  # for a moment only, in which nothing may be asked yet
+        return "refused_request" in trying.turned.counted()
+
+    trying.turned.turn(refused)
     trying.turned.turn(trying.all_is_there)
     trying.settle()
     trying.check()
-    assert trying.turned.counted().get("refused_request", 0) >= 1
     assert trying.venue.counts["refuse"] < 10
 
 
@@ -228,7 +231,7 @@ def test_a_subscription_that_is_refused_ends_the_connection_and_is_tried_again(t
     assert trying.turned.counted() == {"refused": 1}
 
 
-@pytest.mark.parametrize("trying", [({}, {"stale_after": "300ms"})], indirect=True)
+@pytest.mark.parametrize("trying", [({}, {"stale_after": "1s"})], indirect=True)
 def test_a_request_that_nobody_answers_ends_the_connection(trying: Trying) -> None:
     heard = trying.venue.heard
     swallowed: list[Any] = []

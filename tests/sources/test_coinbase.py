@@ -9,7 +9,7 @@ import pytest
 from feed.config import CoinbaseConfig
 from feed.sources.coinbase import CoinbaseSource
 from tests.fakevenue.coinbase import FakeCoinbase, markets
-from tests.sources.venue_turns import Turned, same_books
+from tests.sources.venue_turns import Turned, all_is_here, same_books
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def test_books_quotes_trades_and_definitions_come(venue: FakeCoinbase, tape: Tap
     turned = listening(venue, tape, tmp_path, per_connection=2)
     turned.turn(lambda: books(turned, 50) and all(len(turned.of("trade", f"{name}.COINBASE")) > 3 for name in NAMES))
     venue.pause()
-    turned.turn_for(0.2)
+    turned.turn(lambda: all_is_here(turned, by_symbol(venue)))
     assert len(turned.source.connections) == 2
     assert same_books(turned, by_symbol(venue), venue.past) == 0
     assert turned.counted() == {}
@@ -87,7 +87,7 @@ def test_a_gap_costs_that_connection_and_no_other(venue: FakeCoinbase, tape: Tap
     turned.turn(lambda: venue.counts["connections"] == 4)
     turned.turn_for(0.5)
     venue.pause()
-    turned.turn_for(0.3)
+    turned.turn(lambda: all_is_here(turned, by_symbol(venue)))
     assert turned.counted().keys() - {"missed_trade"} == {fault}
     assert same_books(turned, by_symbol(venue), venue.past) == 2  # a quote and a book
     for symbol, market in by_symbol(venue).items():  # the snapshot has the trades of the meantime
@@ -109,7 +109,7 @@ def test_a_book_that_is_wrong_is_subscribed_once_more(venue: FakeCoinbase, tape:
     n = len(turned.of("book", "ETH-USD.COINBASE"))
     turned.turn(lambda: len(turned.of("book", "ETH-USD.COINBASE")) > n + 5)
     venue.pause()
-    turned.turn_for(0.2)
+    turned.turn(lambda: all_is_here(turned, by_symbol(venue)))
     assert turned.counted() == {"bad_level": 1, "impossible_price": 1}
     assert same_books(turned, by_symbol(venue), venue.past) == 2
     assert venue.counts["connections"] == 1
@@ -121,6 +121,11 @@ def test_silence_refusal_and_noise_are_survived(venue: FakeCoinbase, tape: Tape,
         venue.misbehave("refuse")
         return "refused_request" in turned.counted()
 
+    def silent() -> bool:
+        if not any(session.stalled for session in list(venue.sessions)):  # it may have left the one that did
+            venue.misbehave("stall")
+        return bool(turned.counted().keys() & {"stale", "no_answer"})  # as it was still asking, or not
+
     turned = listening(venue, tape, tmp_path, stale_after="1s", symbols=[*NAMES, "NO-USD"])
     turned.turn(refused)
     turned.turn(lambda: books(turned, 5))
@@ -130,8 +135,7 @@ def test_silence_refusal_and_noise_are_survived(venue: FakeCoinbase, tape: Tape,
         turned.turn_for(0.15)
     assert turned.counted().keys() & {"malformed", "gap", "bad_level"}
     turned.turn(lambda: books(turned, 5) and len(venue.sessions) == 1)
-    venue.misbehave("stall")
-    turned.turn(lambda: turned.counted().keys() & {"stale", "no_answer"})  # as it was still asking, or not
+    turned.turn(silent)
     n = len(turned.of("book", "SOL-USD.COINBASE"))
     turned.turn(lambda: len(turned.of("book", "SOL-USD.COINBASE")) > n + 50)
     turned.close()

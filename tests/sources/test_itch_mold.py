@@ -150,7 +150,7 @@ def test_who_comes_late_asks_for_all_that_was(
     lines: Callable[..., list[Line]], requests: Callable[[Sequence[bytes]], RequestServer], start: Callable[..., Turned]
 ) -> None:
     (a, b), server = lines(), requests(SESSION)
-    turned = start([a, b], server)
+    turned = start([a, b], server, give_up="20s")
     heartbeat(S1, 51, [a])
     turned.reaches(50)
     send(a, SESSION[50:], 51)
@@ -257,6 +257,7 @@ def test_the_next_session_begins_with_its_first_message(
     turned.reaches(8)
     assert turned.source._books.itch.resting.orders == 5
     send(a, SESSION[22:25], 23)  # of the old one
+    turned.until(lambda: turned.counted().get("old_session", 0) >= 3)
     turned.rests()
     assert turned.counted() == {"session": 1, "old_session": 3}
     quotes = turned.of("quote")
@@ -286,6 +287,7 @@ def test_noise_is_counted_and_does_no_harm(lines: Callable[..., list[Line]], sta
         b.send(noise)
     send(a, SESSION[20:], 21)
     turned.reaches(100)
+    turned.until(lambda: sum(turned.counted().values()) >= 15)
     assert turned.counted() == {
         "short_datagram": 2,
         "bad_session": 1,

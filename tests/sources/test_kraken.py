@@ -9,7 +9,7 @@ import pytest
 from feed.config import KrakenConfig
 from feed.sources.kraken import KrakenSource
 from tests.fakevenue.kraken import FakeKraken, markets
-from tests.sources.venue_turns import BAD, Turned, same_books
+from tests.sources.venue_turns import BAD, Turned, all_is_here, same_books
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ def test_books_quotes_trades_and_definitions_come(venue: FakeKraken, tape: Tape,
         lambda: books(turned, 50) and all(len(turned.of("trade", f"{ours(name)}.KRAKEN")) > 3 for name in NAMES)
     )
     venue.pause()
-    turned.turn_for(0.2)
+    turned.turn(lambda: all_is_here(turned, by_symbol(venue)))
     assert len(turned.source.connections) == 3  # one for the instruments, two symbols on another, one on the third
     assert same_books(turned, by_symbol(venue), venue.past) == 0
     assert turned.counted() == {}
@@ -81,11 +81,14 @@ def test_a_book_that_is_wrong_is_got_anew_and_no_other(
     turned = listening(venue, tape, tmp_path)
     turned.turn(lambda: books(turned, 5))
     while not turned.counted():  # what was lost may be made good by the next update, and was never wrong then
+        done = venue.counts[fault] + 1
         venue.misbehave(fault)
-        turned.turn_for(1.0)
+        turned.turn(lambda done=done: venue.counts[fault] == done)  # type: ignore[misc]
+        n = len(turned.taken)
+        turned.turn(lambda n=n: turned.counted() or len(turned.taken) > n + 300)  # type: ignore[misc]
     turned.turn(lambda: books(turned, 40))
     venue.pause()
-    turned.turn_for(0.2)
+    turned.turn(lambda: all_is_here(turned, by_symbol(venue)))
     assert turned.counted() == {"checksum": 1}
     assert same_books(turned, by_symbol(venue), venue.past) == 2  # a quote and a book
     marked = {one.symbol for one in turned.taken if one.schema == "book" and one.record[30] & BAD}
@@ -98,12 +101,11 @@ def test_a_cut_connection_marks_its_books_until_it_is_back(venue: FakeKraken, ta
     turned = listening(venue, tape, tmp_path)
     turned.turn(lambda: books(turned, 5))
     trades = {symbol: len(turned.of("trade", symbol)) for symbol in by_symbol(venue)}
-    for session in list(venue.sessions):
-        session.cut()
+    venue.cut()
     turned.turn(lambda: turned.counted().get("disconnect", 0) >= 2)
     turned.turn(lambda: all(len(turned.of("trade", symbol)) > n + 5 for symbol, n in trades.items()))
     venue.pause()
-    turned.turn_for(0.3)
+    turned.turn(lambda: all_is_here(turned, by_symbol(venue)))
     assert set(turned.counted()) == {"disconnect"}
     assert same_books(turned, by_symbol(venue), venue.past) == 6
     for symbol, market in by_symbol(venue).items():  # the snapshot has the trades of the meantime
@@ -120,8 +122,7 @@ def test_silence_refusal_and_noise_are_survived(venue: FakeKraken, tape: Tape, t
     venue.misbehave("stall")
     venue.misbehave("refuse")
     turned.turn(lambda: turned.counted().keys() & {"stale", "no_answer"})  # as it was still asking, or not
-    for session in list(venue.sessions):
-        session.cut()
+    venue.cut()
     before = len(turned.taken)
     turned.turn(lambda: len(turned.taken) > before + 500)
     for _ in range(20):
@@ -136,8 +137,7 @@ def test_a_subscription_that_is_refused_is_not_taken_for_one(venue: FakeKraken, 
     turned = listening(venue, tape, tmp_path)
     turned.turn(lambda: books(turned, 1))
     venue.refused.add("SOL/USD")
-    for session in list(venue.sessions):
-        session.cut()
+    venue.cut()
     turned.turn(lambda: turned.counted().get("refused"))
     venue.refused.clear()
     before = len(turned.of("book", "SOL-USD.KRAKEN"))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.fakevenue.market import Market
     from tests.sources.tape import Taken, Tape
 
-__all__ = ["BAD", "Turned", "same_books"]
+__all__ = ["BAD", "Turned", "all_is_here", "same_books"]
 
 BAD = 4
 State = tuple[tuple[tuple[int, int], ...], ...]
@@ -73,6 +73,20 @@ def state(levels: Any) -> State:
 def told_states(market: Market, states: Collection[State]) -> set[State]:
     """A market's states as records tell them; sizes are in its own lots."""
     return {tuple(tuple((market.price_raw(price), size) for price, size in side) for side in each) for each in states}
+
+
+def all_is_here(turned: Turned, symbols: Mapping[str, Market]) -> bool:
+    """Of markets that stand still: is the last book, quote and trade of each what it has, without a mark?"""
+    for symbol, market in symbols.items():
+        books, quotes, trades = (turned.of(schema, symbol) for schema in ("book", "quote", "trade"))
+        (now,) = told_states(market, [market.state()])
+        if not len(books) or not len(quotes) or (books[-1]["flags"] | quotes[-1]["flags"]) & BAD:
+            return False
+        if state(books[-1]["levels"]) != now or state([quotes[-1]]) != tuple(side[:1] for side in now):
+            return False
+        if market.trades and (not len(trades) or trades[-1]["sequence"] != market.trades):
+            return False
+    return True
 
 
 def same_books(turned: Turned, symbols: Mapping[str, Market], past: Mapping[str, Collection[State]]) -> int:
