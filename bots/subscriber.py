@@ -297,9 +297,10 @@ class Subscriber:
         name, this `member`, the `generation` (0: none yet) and its `members`, and whether it is `taking_over` what
         others have left. `clock`: by how much this host's clock is ahead of the feed's, and how far the true offset may
         be from that, both ns; None where that is not known. Latencies are by the feed's clock. `lines`: of mold, ticks
-        that line A or B brought first, late or never: "A.first" and so on.
+        that line A or B brought first, late or never: "A.first" and so on. `queued_ns_max`: of mold, the longest that a
+        packet waited in this host's kernel; None where that is not known.
         """
-        connection, delivery = self._connection, self._delivery
+        connection, delivery, link = self._connection, self._delivery, self._connection.link
         lag_ns, lag_ticks = connection.lag()
         clock = connection.clock()
         return {
@@ -316,7 +317,8 @@ class Subscriber:
             "duplicates": delivery.duplicates,
             "outdated": delivery.outdated,
             "malformed": delivery.malformed,
-            "lines": connection.link.line_ticks() if connection.link is not None else {},
+            "lines": {} if link is None else link.line_ticks(),
+            "queued_ns_max": None if link is None else link.queued_ns_max(),
             "overruns": connection.overruns,
             "overrun_records": connection.overrun_records,
             "lag_ns": lag_ns,

@@ -71,6 +71,10 @@ cdef class Link:
         """Of lines that carry the same ticks: "A.first" and so on to how many; first (before any other), late, lost."""
         return {}
 
+    def queued_ns_max(self) -> int | None:
+        """The longest that something waited in the kernel before it was read; None: this transport does not know."""
+        return None
+
     def restless(self) -> bool:
         """Has it to be asked again soon, whether its descriptor tells of anything or not?"""
         return False

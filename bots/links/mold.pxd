@@ -85,7 +85,7 @@ cdef class MoldLink(FrameLink):
     cdef sockaddr_in server
     cdef uint8_t request[32]
     cdef uint64_t looked_ns
-    cdef readonly uint64_t queued_ns_max    # longest that a packet waited for us, from the kernel's time stamp
+    cdef uint64_t longest_queued_ns         # longest that a packet waited for us, from the kernel's time stamp
 
     cdef int _next_packet(self) noexcept nogil
     cdef bint _receive(self) noexcept nogil

@@ -8,7 +8,6 @@ class MoldLink(FrameLink):
     given_up: int
     ask_after_ns: int
     give_up_ns: int
-    queued_ns_max: int
     shards_joined: list[int]
     @property
     def sessions(self) -> list[bytes]: ...

@@ -381,7 +381,7 @@ cdef class MoldLink(FrameLink):
         stamp = tc_burst_stamp(self.burst, 0)
         now = wall_ns()
         if stamp and now > stamp:
-            self.queued_ns_max = max(self.queued_ns_max, now - stamp)
+            self.longest_queued_ns = max(self.longest_queued_ns, now - stamp)
         return True
 
     cdef bint _open(self, const uint8_t* data, uint32_t length, uint64_t now) noexcept nogil:
@@ -567,6 +567,9 @@ cdef class MoldLink(FrameLink):
         names = ("first", "late", "lost")
         counts = self.line_counts()
         return {f"{'AB'[i]}.{names[k]}": counts[i][k] for i in range(self.lines) for k in range(3)}
+
+    def queued_ns_max(self) -> int:
+        return self.longest_queued_ns
 
     def restless(self) -> bool:
         return self._holes() or self.ripe
