@@ -40,8 +40,8 @@ cdef enum:
     WAITS_NOT = 3       # what it kept may go out
 
 TOPICS_PER_REQUEST = 1000
-FILL_BYTES = 64 << 10  # of one answer: live ticks are not to be late for the sake of missing ones,
-FILL_NS = 2_500_000    # and so long nothing is asked for after as much as that;
+FILL_BYTES = 64 << 10   # of one answer: live ticks are not to be late for the sake of missing ones,
+FILL_NS = 2_500_000     # and so long nothing is asked for after as much as that;
 HURRY_NS = 1_000_000_000    # but for each second that it goes on, twice as much and a quarter of the pause: it has to end
 HURRY_MAX = 4
 NEAR = 1_000_000        # of the stream: a request does not ask for holes further apart than that

@@ -12,9 +12,9 @@ from feed.shards import Line
 from feed.wire import mold
 from feed.wire.groups import open_receiver, open_sender
 
+from .conftest import PATIENCE_S
+
 BUFFER_BYTES = 8 << 20
-PATIENCE_S = 20.0
-"""How long a receiver bears silence before it gives up: it bounds a hang, it is no requirement."""
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .conftest import PATIENCE_S
 from .hosts import Cable, Host, Hosts, hosts
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 GROUP, PORT = "239.1.2.3", 5000
 COUNT = 4000
-PATIENCE_S = 20.0
-"""How long anything may take before a test gives up: it bounds a hang, it is no requirement."""
 
 
 @pytest.fixture

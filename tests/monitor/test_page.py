@@ -352,7 +352,7 @@ async def the_same_as_stat(browser: Chromium, stat: dict[str, Any]) -> None:
     windows = {(one["stage"], one["transport"]): one for one in answer["now"]["windows"]["15m"]}
     for one, cells in zip(settled, shown_cells, strict=True):
         of_15m = windows[one["stage"], one["transport"]]
-        assert one["count"] == of_15m["count"]
+        assert cells[17] == f"{one['count']:,}" == f"{of_15m['count']:,}"
         for cell, key in zip(cells[12:17], ("p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns"), strict=True):
             shown = await browser.value(f"{SHOWN_NS}({cell!r})") if cell != "0" else 0
             assert shown == pytest.approx(of_15m[key], rel=0.006, abs=0.6), (one, cells)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.fakevenue.market import Market
     from tests.sources.tape import Taken, Tape
 
-__all__ = ["BAD", "Turned", "all_is_here", "same_books"]
+__all__ = ["BAD", "Turned", "all_is_here", "is_marked", "same_books", "shows"]
 
 BAD = 4
 State = tuple[tuple[tuple[int, int], ...], ...]
@@ -75,18 +75,29 @@ def told_states(market: Market, states: Collection[State]) -> set[State]:
     return {tuple(tuple((market.price_raw(price), size) for price, size in side) for side in each) for each in states}
 
 
+def is_marked(turned: Turned, symbol: str) -> bool:
+    """Has the last book or quote of a symbol a mark, or is there none yet?"""
+    records = [turned.of(schema, symbol) for schema in ("book", "quote")]
+    return any(not len(each) or each[-1]["flags"] & BAD for each in records)
+
+
+def shows(turned: Turned, symbol: str, market: Market) -> bool:
+    """Are the last book and quote of a symbol, without a mark, what its market has, which stands still?"""
+    if is_marked(turned, symbol):
+        return False
+    book, quote = (turned.of(schema, symbol)[-1] for schema in ("book", "quote"))
+    (now,) = told_states(market, [market.state()])
+    return state(book["levels"]) == now and state([quote]) == tuple(side[:1] for side in now)
+
+
 def all_is_here(turned: Turned, symbols: Mapping[str, Market]) -> bool:
     """Of markets that stand still: is the last book, quote and trade of each what it has, without a mark?"""
-    for symbol, market in symbols.items():
-        books, quotes, trades = (turned.of(schema, symbol) for schema in ("book", "quote", "trade"))
-        (now,) = told_states(market, [market.state()])
-        if not len(books) or not len(quotes) or (books[-1]["flags"] | quotes[-1]["flags"]) & BAD:
-            return False
-        if state(books[-1]["levels"]) != now or state([quotes[-1]]) != tuple(side[:1] for side in now):
-            return False
-        if market.trades and (not len(trades) or trades[-1]["sequence"] != market.trades):
-            return False
-    return True
+
+    def traded(symbol: str, market: Market) -> bool:
+        trades = turned.of("trade", symbol)
+        return not market.trades or (len(trades) > 0 and trades[-1]["sequence"] == market.trades)
+
+    return all(shows(turned, *each) and traded(*each) for each in symbols.items())
 
 
 def same_books(turned: Turned, symbols: Mapping[str, Market], past: Mapping[str, Collection[State]]) -> int:

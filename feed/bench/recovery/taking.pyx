@@ -101,6 +101,7 @@ cdef class Taking:
         cdef _Chunk chunk
         while len(self._reserved) * CHUNK < ticks:
             chunk = _Chunk()
+            # Not zeros: of memory that is to be zero malloc may be asked instead, which leaves it untouched.
             memset(chunk.words, 0xFF, CHUNK * WORDS * sizeof(uint64_t))
             self._reserved.append(chunk)
 

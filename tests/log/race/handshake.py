@@ -24,7 +24,7 @@ from tests.log.race.reader import ASLEEP_NS, RECORD, join
 PAUSE, JITTER = 400, 30
 """Turns of an empty loop, some 20 ns each: how long the sleeper pauses, and what is left to chance."""
 SPINS = 20_000
-LOOKS, LOOK_EVERY_S = 500, 0.01
+LOOKS, LOOK_EVERY_S = 60, 0.01
 """A sleeper that was woken runs, or waits to run; one that is found asleep so often in a row was not woken."""
 
 
